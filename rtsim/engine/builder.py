@@ -1,0 +1,288 @@
+"""Assembling a state: kernels, CPUs, tasks, locks, noise sources and tables are added one by one, then laid out.
+
+The builder knows rows and numbers only; what they mean (flavors, profiles, workloads) is for its callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtsim.engine import random, state
+from rtsim.engine.state import (
+    ACT_START,
+    BASE,
+    BURSTS,
+    CAUSE_NAMES,
+    CAUSES,
+    HISTOGRAMS,
+    IDLE,
+    IN_HOST,
+    MAX_CPUS,
+    NEVER,
+    NONE,
+    NOT_VCPU,
+    OP_GUEST,
+    OP_JOB,
+    OP_JUMP,
+    OP_RUN,
+    OP_TIMER,
+    PERIODIC,
+    RENEWAL,
+    RUNNABLE,
+    SLEEPING,
+    WORST_SAMPLES,
+    State,
+    allocate,
+)  # fmt: skip
+
+__all__ = ["Builder", "Names"]
+
+HISTOGRAM_BUCKETS = 2048 + 36 * 1024
+"""Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
+
+JOB_RING = 256
+DEFAULT_TRACE = 4096
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the rows stand for, in row order."""
+
+    cpus: tuple[str, ...]
+    tasks: tuple[str, ...]
+    sources: tuple[str, ...]
+    watched: tuple[int, ...]
+
+    def causes(self) -> tuple[str, ...]:
+        """Return the names of a cause vector's entries."""
+        guest = tuple(f"guest/{name}" for name in CAUSE_NAMES)
+        return CAUSE_NAMES + guest + tuple(f"thread:{name}" for name in self.tasks)
+
+
+@dataclass
+class Builder:
+    """Collects rows; `build` returns the state, ready for its first `advance`."""
+
+    seed: int = 0
+    trace_length: int = DEFAULT_TRACE
+    kernels: list[dict[str, Any]] = field(default_factory=list)
+    cpus: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    ops: list[tuple[int, int]] = field(default_factory=list)
+    locks: int = 0
+    jobs: int = 0
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    _tables: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _table_rows: dict[bytes, int] = field(default_factory=dict)
+    _names: dict[str, list[str]] = field(default_factory=lambda: {"cpus": [], "tasks": [], "sources": []})
+
+    # ---- tables ---------------------------------------------------------------------------------------------
+
+    def table(self, quantiles: npt.ArrayLike) -> int:
+        """Add a quantile table (`random.TABLE_SIZE` values in ns, ascending) and return its row."""
+        values = np.asarray(quantiles, dtype=np.int64)
+        if values.shape != (random.TABLE_SIZE,):
+            raise ValueError(f"a quantile table has {random.TABLE_SIZE} values, not {values.shape}")
+        constant = values[0] if values[0] == values[-1] else NONE
+        row = np.append(values, constant)
+        return self._table_rows.setdefault(row.tobytes(), self._append_table(row))
+
+    def constant(self, value_ns: int) -> int:
+        """Add a table that always gives `value_ns`."""
+        return self.table(np.full(random.TABLE_SIZE, value_ns))
+
+    def _append_table(self, row: npt.NDArray[np.int64]) -> int:
+        if row.tobytes() not in self._table_rows:
+            self._tables.append(row)
+        return len(self._tables) - 1
+
+    # ---- machines -------------------------------------------------------------------------------------------
+
+    def kernel(self, cpu_count: int, **fields: Any) -> int:
+        """Add a kernel whose `cpu_count` CPUs are added next, by `cpu`; `fields` are those of `state.KERNEL`."""
+        self.kernels.append({"cpu_base": len(self.cpus), "cpu_count": cpu_count, **fields})
+        return len(self.kernels) - 1
+
+    def cpu(
+        self, name: str, kernel: int, *, carrier: int = NONE, nohz_full: bool = False, isolated: bool = False
+    ) -> int:
+        """Add a CPU; one of a guest names the vCPU task that carries it. Host CPUs come first."""
+        key, gamma = random.stream(self.seed, name, "costs")
+        self._names["cpus"].append(name)
+        self.cpus.append(
+            {
+                "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
+                "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
+                "timer_head": NONE, "rt_head": NONE, "fair_head": NONE, "buddy_next": NONE, "buddy_last": NONE,
+                "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
+            }
+        )  # fmt: skip
+        return len(self.cpus) - 1
+
+    def lock(self) -> int:
+        """Add a lock."""
+        self.locks += 1
+        return self.locks - 1
+
+    # ---- tasks ----------------------------------------------------------------------------------------------
+
+    def _task(self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, **fields: Any) -> int:
+        allowed = sorted(set(cpus))
+        first = self.kernels[kernel]["cpu_base"]
+        self._names["tasks"].append(name)
+        self.tasks.append(
+            {
+                "kernel": kernel, "cpu": first + allowed[0], "policy": policy, "prio": _kernel_prio(policy, priority),
+                "weight": _weight(policy, priority), "allowed": _mask(allowed), "nr_allowed": len(allowed), "next": NONE,
+                "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE, "job_sampled": NONE,
+                "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE, "watch": NONE,
+                "pc": len(self.ops), "rr_left": self.kernels[kernel].get("rr_ticks", 1), "state": RUNNABLE, "fresh": 0,
+                **fields,
+            }
+        )  # fmt: skip
+        return len(self.tasks) - 1
+
+    def hog(self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, **fields: Any) -> int:
+        """Add a task that computes for ever."""
+        task = self._task(name, kernel, cpus, policy, priority, **fields)
+        self.ops.append((OP_RUN, NONE))
+        return task
+
+    def periodic(
+        self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *,
+        period_ns: int, first_ns: int, work: int, slack_ns: int, catch_up: bool = False, **fields: Any,
+    ) -> int:  # fmt: skip
+        """Add a task released at ``first_ns + n * period_ns`` that then computes for a draw from table `work`."""
+        task = self._task(
+            name, kernel, cpus, policy, priority,
+            period=period_ns, release=first_ns - period_ns, slack=slack_ns, catch_up=int(catch_up), **fields,
+        )  # fmt: skip
+        start = len(self.ops)
+        self.ops += [(OP_TIMER, 0), (OP_RUN, work), (OP_JUMP, start)]
+        return task
+
+    def server(
+        self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *, lock: int = NONE, **fields: Any
+    ) -> int:
+        """Add a task that serves the jobs of noise sources, one after the other."""
+        task = self._task(
+            name, kernel, cpus, policy, priority,
+            lock=lock, state=SLEEPING, job_base=self.jobs, job_size=JOB_RING, **fields,
+        )  # fmt: skip
+        self.jobs += JOB_RING
+        self.ops.append((OP_JOB, 0))
+        return task
+
+    def vcpu(
+        self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *, lock: int, **fields: Any
+    ) -> int:
+        """Add a vCPU thread; its guest CPU is added later with ``cpu(..., carrier=task)``."""
+        task = self._task(name, kernel, cpus, policy, priority, lock=lock, mode=IN_HOST, **fields)
+        self.ops.append((OP_GUEST, 0))
+        return task
+
+    # ---- noise ----------------------------------------------------------------------------------------------
+
+    def source(
+        self, name: str, kind: int, *, duration: int, cpu: int = NONE, task: int = NONE, locked: bool = False,
+        period_ns: int = 0, phase_ns: int = 0, interval: int = NONE, burst_size: int = 0, burst_spacing_ns: int = 0,
+    ) -> int:  # fmt: skip
+        """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals."""
+        arrival_key, arrival_gamma = random.stream(self.seed, name, "arrival")
+        duration_key, duration_gamma = random.stream(self.seed, name, "duration")
+        self._names["sources"].append(name)
+        self.sources.append(
+            {
+                "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration,
+                "arrival": PERIODIC if period_ns else BURSTS if burst_size else RENEWAL, "period": period_ns,
+                "phase": phase_ns, "interval": interval, "burst_size": burst_size, "burst_spacing": burst_spacing_ns,
+                "last": 0 if period_ns else phase_ns, "arrival_key": arrival_key, "arrival_gamma": arrival_gamma,
+                "duration_key": duration_key, "duration_gamma": duration_gamma,
+            }
+        )  # fmt: skip
+        return len(self.sources) - 1
+
+    # ---- layout ---------------------------------------------------------------------------------------------
+
+    def build(self, watched: Sequence[int], observe_from_ns: int = 0) -> tuple[State, Names]:
+        """Lay the state out; `watched` tasks get histograms, causes and worst samples."""
+        for watch, task in enumerate(watched):
+            self.tasks[task]["watch"] = watch
+        for index, row in enumerate(self.cpus):
+            if row["carrier"] >= 0:
+                self.tasks[row["carrier"]]["guest_cpu"] = index
+        names = Names(
+            tuple(self._names["cpus"]), tuple(self._names["tasks"]), tuple(self._names["sources"]), tuple(watched)
+        )
+        causes = 2 * CAUSES + len(self.tasks)
+        slots = 3 * len(self.cpus) + len(self.sources)
+        machine = {
+            "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes, "n_slots": slots, "handling": NONE,
+            "observe_from": observe_from_ns, "action": ACT_START,
+        }  # fmt: skip
+        worst = len(watched) * WORST_SAMPLES
+        built = State(
+            m=_rows(state.MACHINE, [machine]),
+            kernels=_rows(state.KERNEL, self.kernels),
+            cpus=_rows(state.CPU, self.cpus),
+            tasks=_rows(state.TASK, self.tasks),
+            ops=_rows(state.OP, [{"code": code, "value": value} for code, value in self.ops]),
+            jobs=allocate(state.JOB, self.jobs),
+            locks=_rows(state.LOCK, [{"owner": NONE, "head": NONE, "tail": NONE}] * self.locks),
+            sources=_rows(state.SOURCE, self.sources),
+            calendar=_rows(state.SLOT, [{"position": NONE}] * slots),
+            tables=np.array(self._tables, dtype=np.int64).reshape(-1, random.TABLE_SIZE + 1),
+            watches=_rows(state.WATCH, [{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),
+            causes=np.zeros((len(watched), causes), np.int64),
+            touched=np.zeros((len(watched), causes), np.int64),
+            cause_totals=np.zeros((len(watched), causes), np.int64),
+            histograms=np.zeros((len(watched), len(HISTOGRAMS), HISTOGRAM_BUCKETS), np.int64),
+            worst=allocate(state.WORST, worst),
+            worst_causes=np.zeros((worst, causes), np.int64),
+            trace=allocate(state.TRACE, self.trace_length),
+        )
+        for row in range(len(self.cpus)):
+            built.cpus[row]["left"][BASE] = NONE
+        return built, names
+
+
+def _rows(dtype: np.dtype[Any], rows: Sequence[Mapping[str, Any]]) -> npt.NDArray[Any]:
+    array = allocate(dtype, len(rows))
+    for index, row in enumerate(rows):
+        for name, value in row.items():
+            array[name][index] = value
+    return array
+
+
+def _mask(cpus: Sequence[int]) -> list[int]:
+    if cpus[-1] >= MAX_CPUS:
+        raise ValueError(f"at most {MAX_CPUS} CPUs a kernel, not CPU {cpus[-1]}")
+    words = [0] * state.AFFINITY_WORDS
+    for cpu in cpus:
+        words[cpu >> 6] |= 1 << (cpu & 63)
+    return [word - (1 << 64) if word >= 1 << 63 else word for word in words]
+
+
+def _kernel_prio(policy: int, priority: int) -> int:
+    if policy == state.STOP:
+        return -1
+    return 99 - priority if policy in (state.FIFO, state.RR) else 120 + priority
+
+
+def _weight(policy: int, priority: int) -> int:
+    if policy == state.IDLE_POLICY:
+        return 3
+    return SCHED_PRIO_TO_WEIGHT[priority + 20] if policy in (state.OTHER, state.BATCH) else 0
+
+
+# fmt: off
+SCHED_PRIO_TO_WEIGHT = (
+    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501, 1991,
+    1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
+)
+# fmt: on

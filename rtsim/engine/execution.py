@@ -1,0 +1,75 @@
+"""What a CPU executes: a stack of interruptions above a task, a switch or idleness, and when each ends.
+
+Levels, weakest first: the base (a task, a context switch, idle, leaving idle), softirq, hard interrupt, NMI, hardware
+stall. A stronger level suspends the weaker ones, whose work left is kept in ns; the running one's end stands in the
+calendar (NONE: nothing is under way at the base). Interrupts wait while they are off: in a switch, in VM entry and exit, in another interrupt.
+"""
+
+from __future__ import annotations
+
+from rtsim.engine import calendar, observe
+from rtsim.engine.jit import handler
+from rtsim.engine.state import BASE, NEVER, NONE, State
+
+__all__ = ["begin_base", "enter_level", "next_level_below", "resume", "suspend"]
+
+
+@handler
+def suspend(s: State, cpu: int) -> None:
+    """Account what `cpu` has done and keep what is left of its present stretch."""
+    observe.account(s, cpu)
+    c = s.cpus[cpu]
+    end = calendar.slot_time(s, cpu)
+    if end != NEVER:
+        c.left[c.level] = end - s.m[0].now
+        calendar.disarm(s, cpu)
+
+
+@handler
+def resume(s: State, cpu: int) -> None:
+    """Let `cpu` work off what is left at its present level; NEVER is open-ended."""
+    c = s.cpus[cpu]
+    left = c.left[c.level]
+    if left in (NEVER, NONE):
+        calendar.disarm(s, cpu)
+    else:
+        calendar.arm(s, cpu, s.m[0].now + left)
+
+
+@handler
+def begin_base(s: State, cpu: int, base: int, work: int) -> None:
+    """Begin a stretch of `work` ns at the base level; what was there is accounted and over."""
+    observe.account(s, cpu)
+    c = s.cpus[cpu]
+    c.bottom = base
+    c.left[BASE] = work
+    resume(s, cpu)
+
+
+@handler
+def enter_level(s: State, cpu: int, level: int, work: int) -> None:
+    """Interrupt `cpu` at `level` for `work` ns; if it is at least that deep already, the work waits its turn there."""
+    c = s.cpus[cpu]
+    if c.level > level:
+        c.left[level] += work
+        return
+    if c.level == level and level != BASE:
+        calendar.arm(s, cpu, calendar.slot_time(s, cpu) + work)
+        return
+    suspend(s, cpu)
+    c.level = level
+    c.left[level] = work
+    resume(s, cpu)
+
+
+@handler
+def next_level_below(s: State, cpu: int) -> int:
+    """End the present level of interruption; return the strongest level below that has work, else BASE."""
+    observe.account(s, cpu)
+    c = s.cpus[cpu]
+    c.left[c.level] = 0
+    level = c.level - 1
+    while level > BASE and c.left[level] == 0:
+        level -= 1
+    c.level = level
+    return level

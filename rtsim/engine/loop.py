@@ -1,0 +1,106 @@
+"""The compiled clock: take the earliest event off the calendar and dispatch on its kind, until a time or a count.
+
+Order of events at the same time, by rank, then by entity:
+
+====  =====================  ============================
+rank  kind of slot           entity
+====  =====================  ============================
+0     end of a stretch       CPU (host CPUs, then guests')
+1     clock event (timers)   CPU
+2     reschedule interrupt   CPU
+3     noise source           source, in order of the profile
+4     actions of a SimPy     (after all events of the model
+      process                at that time)
+====  =====================  ============================
+"""
+
+from __future__ import annotations
+
+from rtsim.engine import calendar, interrupts, noise, observe, program
+from rtsim.engine import state_type as _  # tells Numba what a State is
+from rtsim.engine.jit import entry_point, handler
+from rtsim.engine.start import start_tasks
+from rtsim.engine.state import (
+    ACT_IRQ,
+    ACT_JOB,
+    ACT_NOTHING,
+    ACT_START,
+    ACT_WAKE,
+    BASE,
+    IDLE_EXIT,
+    IRQ_NOISE,
+    IRQ_RESCHED,
+    IRQ_TIMER,
+    SWITCH,
+    State,
+)  # fmt: skip
+
+__all__ = ["advance"]
+
+
+@handler
+def _end_stretch(s: State, cpu: int) -> None:
+    c = s.cpus[cpu]
+    if c.level != BASE:
+        interrupts.end_level(s, cpu)
+    elif c.bottom == SWITCH:
+        interrupts.finish_switch(s, cpu)
+    elif c.bottom == IDLE_EXIT:
+        interrupts.leave_idle(s, cpu)
+    else:
+        interrupts.end_section(s, cpu)
+
+
+@handler
+def _dispatch(s: State, slot: int) -> None:
+    cpus = len(s.cpus)
+    if slot < cpus:
+        _end_stretch(s, slot)
+    elif slot < 2 * cpus:
+        interrupts.open_expired(s, slot - cpus)
+        interrupts.deliver(s, slot - cpus, IRQ_TIMER)
+    elif slot < 3 * cpus:
+        interrupts.deliver(s, slot - 2 * cpus, IRQ_RESCHED)
+    else:
+        noise.strike(s, slot - 3 * cpus)
+
+
+@handler
+def _act(s: State) -> None:
+    """Do what a SimPy process asked for."""
+    m = s.m[0]
+    action = m.action
+    m.action = ACT_NOTHING
+    if action == ACT_START:
+        start_tasks(s)
+    elif action == ACT_WAKE:
+        interrupts.wake_from_irq(s, m.action_entity)
+    elif action == ACT_JOB:
+        program.add_job(s, m.action_entity, m.action_value, 0)
+        interrupts.wake_from_irq(s, m.action_entity)
+    elif action == ACT_IRQ:
+        s.cpus[m.action_entity].irq_noise += m.action_value
+        interrupts.deliver(s, m.action_entity, IRQ_NOISE)
+
+
+@entry_point
+def advance(s: State, until: int, most: int) -> int:
+    """Handle events up to time `until`, at most `most` of them; return how many were handled.
+
+    When no event up to `until` is left, time stands at `until` and every CPU is accounted up to it.
+    """
+    m = s.m[0]
+    _act(s)
+    handled = 0
+    while handled < most:
+        if m.heap_size == 0 or s.calendar[0].time > until:
+            m.now = until
+            for cpu in range(len(s.cpus)):
+                observe.account(s, cpu)
+            break
+        m.now = s.calendar[0].time
+        _dispatch(s, calendar.next_event(s))
+        calendar.finish_event(s)
+        handled += 1
+    m.events += handled
+    return handled

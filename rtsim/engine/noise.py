@@ -1,0 +1,107 @@
+"""Noise sources: what takes CPU time away, in the words of the kernel's osnoise tracer.
+
+Arrivals are drawn from the source's own stream and never depend on what the model does with them.
+"""
+
+from __future__ import annotations
+
+from rtsim.engine import calendar, execution, interrupts, trace
+from rtsim.engine.jit import handler
+from rtsim.engine.program import add_job
+from rtsim.engine.random import cost, draw, sample_table
+from rtsim.engine.state import (
+    BURSTS,
+    EXIT_IO,
+    HARDWARE,
+    IN_GUEST,
+    IRQ_NOISE,
+    NMI,
+    NOISE_EXIT,
+    NOISE_HARDWARE,
+    NOISE_IRQ,
+    NOISE_NMI,
+    NOISE_SOFTIRQ,
+    PERIODIC,
+    TR_HARDWARE,
+    TR_NMI,
+    TR_NOISE,
+    State,
+)  # fmt: skip
+from rtsim.kvm import vcpu
+
+__all__ = ["next_arrival", "source_slot", "strike"]
+
+
+@handler
+def source_slot(s: State, source: int) -> int:
+    """Return the calendar slot of the next arrival of `source`."""
+    return 3 * len(s.cpus) + source
+
+
+@handler
+def next_arrival(s: State, source: int) -> int:
+    """Draw the time of the next arrival (ns)."""
+    src = s.sources[source]
+    src.n += 1
+    if src.arrival == PERIODIC:
+        src.last = src.phase + (src.n - 1) * src.period
+        if src.interval < 0:
+            return src.last
+        return src.last + sample_table(s, src.interval, draw(src.arrival_key, src.arrival_gamma, src.n))
+    if src.arrival == BURSTS and src.burst_left > 0:
+        src.burst_left -= 1
+        return src.last + (src.burst_size - src.burst_left) * src.burst_spacing
+    src.last += sample_table(s, src.interval, draw(src.arrival_key, src.arrival_gamma, src.n))
+    src.burst_left = src.burst_size - 1 if src.arrival == BURSTS else 0
+    return src.last
+
+
+@handler
+def strike(s: State, source: int) -> None:
+    """Let `source` strike now and arm its next arrival."""
+    src = s.sources[source]
+    duration = sample_table(s, src.duration, draw(src.duration_key, src.duration_gamma, src.n))
+    calendar.arm(s, source_slot(s, source), max(next_arrival(s, source), s.m[0].now))
+    trace.record(s, TR_NOISE, src.cpu, source, duration)
+    kind = src.kind
+    if kind == NOISE_HARDWARE:
+        if src.cpu >= 0:
+            _stall(s, src.cpu, HARDWARE, source, duration)
+        else:
+            for cpu in range(s.m[0].n_host_cpus):
+                _stall(s, cpu, HARDWARE, source, duration)
+    elif kind == NOISE_NMI:
+        _stall(s, src.cpu, NMI, source, duration)
+    elif kind == NOISE_IRQ:
+        s.cpus[src.cpu].irq_noise += duration
+        interrupts.deliver(s, src.cpu, IRQ_NOISE)
+    elif kind == NOISE_SOFTIRQ:
+        k = s.kernels[s.cpus[src.cpu].kernel]
+        s.cpus[src.cpu].softirq_raised += duration + cost(s, src.cpu, k.softirq_entry)
+        interrupts.deliver(s, src.cpu, IRQ_NOISE)
+    elif kind == NOISE_EXIT:
+        _exit_to_qemu(s, src.task, duration)
+    else:
+        add_job(s, src.task, duration, src.locked)
+        interrupts.wake_from_irq(s, src.task)
+
+
+@handler
+def _stall(s: State, cpu: int, level: int, source: int, duration: int) -> None:
+    """Stop whatever `cpu` does, a guest in it included, for `duration` ns."""
+    trace.record(s, TR_HARDWARE if level == HARDWARE else TR_NMI, cpu, source, duration)
+    c = s.cpus[cpu]
+    if c.curr >= 0 and c.level == 0 and s.tasks[c.curr].mode == IN_GUEST:
+        vcpu.freeze(s, s.tasks[c.curr].guest_cpu)
+    execution.enter_level(s, cpu, level, duration)
+
+
+@handler
+def _exit_to_qemu(s: State, task: int, duration: int) -> None:
+    """Let a vCPU that executes guest code exit to QEMU; a vCPU that does not has nothing to ask for."""
+    t = s.tasks[task]
+    c = s.cpus[t.cpu]
+    if t.mode != IN_GUEST or c.curr != task or c.level != 0:
+        return
+    t.io_left = duration
+    vcpu.leave_guest(s, t.cpu, EXIT_IO)

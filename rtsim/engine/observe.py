@@ -1,0 +1,295 @@
+"""Accounting: every nanosecond of a CPU goes to one bucket, and to the cause of every sample that waits for that CPU.
+
+A *watch* follows one task's sample from release to user space. At any time at most one CPU charges it: the guest CPU
+while that executes, otherwise the host CPU its vCPU is on; or none, while the vCPU waits for the emulator's lock (then
+the wait is charged when it ends). Stretches never overlap and leave no gap, so the causes sum to the latency exactly.
+"""
+
+from __future__ import annotations
+
+from rtsim.engine import trace
+from rtsim.engine.jit import handler
+from rtsim.engine.state import (
+    BASE,
+    C_EMULATOR,
+    C_HARDWARE,
+    C_IDLE_EXIT,
+    C_IRQ,
+    C_PREEMPT_OFF,
+    C_SOFTIRQ,
+    C_SWITCH,
+    C_TIMER_SLACK,
+    C_VM_ENTRY,
+    C_VM_EXIT,
+    CAUSES,
+    H_LATENCY,
+    HARDWARE,
+    IDLE,
+    IDLE_EXIT,
+    IN_QEMU,
+    IRQ,
+    NMI,
+    SOFTIRQ,
+    SWITCH,
+    TR_SAMPLE,
+    VM_ENTRY,
+    VM_EXIT,
+    WANTS_LOCK,
+    WORST_SAMPLES,
+    State,
+)  # fmt: skip
+
+__all__ = [
+    "account", "attach", "bucket_index", "close_watch", "count_value", "detach", "hand_over", "open_watch",
+    "sample_behind_itself",
+]  # fmt: skip
+
+
+@handler
+def account(s: State, cpu: int) -> None:
+    """Charge the stretch since the last call to what `cpu` has been executing; call before that changes."""
+    c = s.cpus[cpu]
+    now = s.m[0].now
+    stretch = now - c.since
+    c.since = now
+    if stretch == 0 or c.executing == 0:
+        return
+    level = c.level
+    if level == BASE:
+        if c.curr >= 0 and c.bottom != IDLE and c.bottom != IDLE_EXIT:
+            c.task_ns += stretch
+            s.tasks[c.curr].cpu_ns += stretch
+        else:
+            c.idle_ns += stretch
+    elif level == SOFTIRQ:
+        c.softirq_ns += stretch
+    elif level == HARDWARE:
+        c.hardware_ns += stretch
+    else:
+        c.irq_ns += stretch
+    if c.watch_head >= 0:
+        _charge_watches(s, cpu, stretch)
+
+
+@handler
+def _charge_watches(s: State, cpu: int, stretch: int) -> None:
+    watch = s.cpus[cpu].watch_head
+    while watch >= 0:
+        _charge(s, watch, _cause(s, cpu, watch), stretch)
+        watch = s.watches[watch].next
+
+
+@handler
+def _charge(s: State, watch: int, cause: int, stretch: int) -> None:
+    if stretch == 0:
+        return
+    if s.causes[watch, cause] == 0:
+        w = s.watches[watch]
+        s.touched[watch, w.touched] = cause
+        w.touched += 1
+    s.causes[watch, cause] += stretch
+
+
+@handler
+def _cause(s: State, cpu: int, watch: int) -> int:
+    """Return the cause that holds up `watch` on `cpu` right now."""
+    c = s.cpus[cpu]
+    offset = CAUSES if c.carrier >= 0 else 0
+    if c.level == HARDWARE:
+        return C_HARDWARE + offset
+    if c.level == IRQ or c.level == NMI:
+        return C_IRQ + offset
+    if c.level == SOFTIRQ:
+        return C_SOFTIRQ + offset
+    if c.bottom == SWITCH:
+        return C_SWITCH + offset
+    if c.bottom == IDLE or c.bottom == IDLE_EXIT:
+        return C_IDLE_EXIT + offset
+    curr = c.curr
+    waiter = s.watches[watch].task
+    mine = waiter == curr or s.cpus[s.tasks[waiter].cpu].carrier == curr
+    if mine:
+        mode = s.tasks[curr].mode
+        if mode == VM_ENTRY:
+            return C_VM_ENTRY
+        if mode == VM_EXIT:
+            return C_VM_EXIT
+        if mode in (IN_QEMU, WANTS_LOCK):
+            return C_EMULATOR
+    elif c.section_rest >= 0:
+        return C_PREEMPT_OFF + offset
+    return 2 * CAUSES + curr
+
+
+@handler
+def attach(s: State, watch: int, cpu: int) -> None:
+    """Let `cpu` charge `watch` from now on; its unaccounted stretch is accounted first."""
+    account(s, cpu)
+    head = s.cpus[cpu].watch_head
+    w = s.watches[watch]
+    w.cpu = cpu
+    w.prev = -1
+    w.next = head
+    if head >= 0:
+        s.watches[head].prev = watch
+    s.cpus[cpu].watch_head = watch
+
+
+@handler
+def detach(s: State, watch: int) -> None:
+    """Charge `watch` what its CPU owes it and let no CPU charge it."""
+    w = s.watches[watch]
+    if w.cpu < 0:
+        return
+    account(s, w.cpu)
+    if w.prev >= 0:
+        s.watches[w.prev].next = w.next
+    else:
+        s.cpus[w.cpu].watch_head = w.next
+    if w.next >= 0:
+        s.watches[w.next].prev = w.prev
+    w.cpu = -1
+    w.since = s.m[0].now
+
+
+@handler
+def hand_over(s: State, guest_cpu: int, source: int, target: int) -> None:
+    """Move the samples of tasks on `guest_cpu` from the CPU that charged them to the one that does from now on.
+
+    A negative `source` means they waited for the emulator's lock, a negative `target` that they begin to.
+    """
+    if source >= 0:
+        watch = s.cpus[source].watch_head
+        while watch >= 0:
+            following = s.watches[watch].next
+            if s.tasks[s.watches[watch].task].cpu == guest_cpu:
+                detach(s, watch)
+                if target >= 0:
+                    attach(s, watch, target)
+            watch = following
+        return
+    for watch in range(len(s.watches)):
+        w = s.watches[watch]
+        if w.open == 1 and w.cpu < 0 and s.tasks[w.task].cpu == guest_cpu:
+            _charge(s, watch, C_EMULATOR, s.m[0].now - w.since)
+            w.since = s.m[0].now
+            if target >= 0:
+                attach(s, watch, target)
+
+
+@handler
+def open_watch(s: State, task: int, release: int, slack: int) -> None:
+    """Begin a sample of `task`: released at `release`, `slack` ns of the wait so far are the timer's."""
+    watch = s.tasks[task].watch
+    if watch < 0 or s.watches[watch].open == 1:
+        return
+    w = s.watches[watch]
+    now = s.m[0].now
+    w.open = 1
+    w.release = release
+    w.since = now
+    offset = CAUSES if s.cpus[s.tasks[task].cpu].carrier >= 0 else 0
+    _charge(s, watch, C_TIMER_SLACK + offset, slack)
+    cpu = _charging_cpu(s, s.tasks[task].cpu)
+    if cpu >= 0:
+        attach(s, watch, cpu)
+
+
+@handler
+def sample_behind_itself(s: State, task: int, release: int) -> None:
+    """Take the sample of an activation that came while `task` still ran its previous one, which alone it waited for."""
+    watch = s.tasks[task].watch
+    if watch < 0:
+        return
+    open_watch(s, task, release, 0)
+    _charge(s, watch, 2 * CAUSES + task, s.m[0].now - release)
+    close_watch(s, task)
+
+
+@handler
+def _charging_cpu(s: State, cpu: int) -> int:
+    """Return the CPU that executes on behalf of `cpu` at present, -1 if its vCPU waits for the emulator's lock."""
+    c = s.cpus[cpu]
+    if c.carrier < 0 or c.executing == 1:
+        return cpu
+    vcpu = s.tasks[c.carrier]
+    if vcpu.waits_for_lock == 1:
+        return -1
+    return vcpu.cpu
+
+
+@handler
+def close_watch(s: State, task: int) -> None:
+    """End the sample of `task`, if one is under way: it runs in user space now."""
+    watch = s.tasks[task].watch
+    if watch < 0 or s.watches[watch].open == 0:
+        return
+    detach(s, watch)
+    w = s.watches[watch]
+    w.open = 0
+    latency = s.m[0].now - w.release
+    counted = w.release >= s.m[0].observe_from
+    charged = 0
+    for i in range(w.touched):
+        cause = s.touched[watch, i]
+        charged += s.causes[watch, cause]
+        if counted:
+            s.cause_totals[watch, cause] += s.causes[watch, cause]
+    if charged != latency:
+        s.m[0].broken_causes += 1
+    if counted:
+        count_value(s, watch, H_LATENCY, latency)
+        if w.worst_count < WORST_SAMPLES or latency > w.worst_least:
+            _keep_worst(s, watch, latency)
+    for i in range(w.touched):
+        s.causes[watch, s.touched[watch, i]] = 0
+    w.touched = 0
+    trace.record(s, TR_SAMPLE, s.tasks[task].cpu, task, latency)
+
+
+@handler
+def _keep_worst(s: State, watch: int, latency: int) -> None:
+    """Put the sample of `watch` in place of the smallest kept one."""
+    w = s.watches[watch]
+    first = watch * WORST_SAMPLES
+    place = first + w.worst_count
+    if w.worst_count < WORST_SAMPLES:
+        w.worst_count += 1
+    else:
+        place = first
+        for i in range(first + 1, first + WORST_SAMPLES):
+            if s.worst[i].latency < s.worst[place].latency:
+                place = i
+    s.worst[place].release = w.release
+    s.worst[place].latency = latency
+    for cause in range(s.m[0].n_causes):
+        s.worst_causes[place, cause] = s.causes[watch, cause]
+    trace.copy_window(s, place)
+    least = s.worst[first].latency
+    for i in range(first + 1, first + w.worst_count):
+        least = min(least, s.worst[i].latency)
+    w.worst_least = least
+
+
+@handler
+def bucket_index(value: int) -> int:
+    """Return the histogram bucket of `value` ns: exact below 2048, then 1024 buckets an octave."""
+    if value < 2048:
+        return value
+    exponent = 11
+    while value >> (exponent + 1) != 0:
+        exponent += 1
+    return 2048 + (exponent - 11) * 1024 + (value >> (exponent - 10)) - 1024
+
+
+@handler
+def count_value(s: State, watch: int, which: int, value: int) -> None:
+    """Count `value` ns in histogram `which` of `watch`."""
+    w = s.watches[watch]
+    if w.count[which] == 0 or value < w.least[which]:
+        w.least[which] = value
+    if value > w.most[which]:
+        w.most[which] = value
+    w.count[which] += 1
+    w.total[which] += value
+    s.histograms[watch, which, min(bucket_index(value), s.histograms.shape[2] - 1)] += 1

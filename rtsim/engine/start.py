@@ -1,0 +1,23 @@
+"""How a run begins: tasks that start runnable are queued, sources draw their first arrivals, CPUs pick."""
+
+from __future__ import annotations
+
+from rtsim.engine import calendar, interrupts, noise
+from rtsim.engine.jit import handler
+from rtsim.engine.state import RUNNABLE, State
+from rtsim.sched import core
+
+__all__ = ["start_tasks"]
+
+
+@handler
+def start_tasks(s: State) -> None:
+    """Set everything in motion at the present time."""
+    for source in range(len(s.sources)):
+        calendar.arm(s, noise.source_slot(s, source), noise.next_arrival(s, source))
+    for task in range(len(s.tasks)):
+        if s.tasks[task].state == RUNNABLE:
+            core.activate_task(s, s.tasks[task].cpu, task, True)
+            s.cpus[s.tasks[task].cpu].need_resched = 1
+    for cpu in range(s.m[0].n_host_cpus):
+        interrupts.at_base(s, cpu)

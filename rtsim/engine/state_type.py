@@ -1,0 +1,98 @@
+"""How compiled code sees the state: as one pointer.
+
+Passed by value, a tuple of arrays costs a hundred words a call. So a `State` is a Numba type of its own, one machine
+word: the address of a directory that holds each array's address and shape. ``s.cpus`` in a handler reads the directory
+and makes a view without a copy. Interpreted handlers use the very same object's attributes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.extending import (
+    NativeValue,
+    intrinsic,
+    models,
+    overload_attribute,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+
+from rtsim.engine.state import ARRAYS, WORDS_PER_ARRAY, State
+
+__all__ = ["StateType"]
+
+
+class StateType(types.Type):  # type: ignore[misc]
+    """The Numba type of a `State`."""
+
+    def __init__(self) -> None:
+        super().__init__(name="rtsim.State")
+
+
+STATE_TYPE = StateType()
+
+
+@typeof_impl.register(State)  # type: ignore[untyped-decorator]
+def _typeof_state(value: State, context: Any) -> StateType:
+    return STATE_TYPE
+
+
+@register_model(StateType)  # type: ignore[untyped-decorator]
+class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, frontend_type: StateType) -> None:
+        super().__init__(manager, frontend_type, ir.IntType(64))
+
+
+@unbox(StateType)  # type: ignore[untyped-decorator]
+def _unbox_state(typ: StateType, value: Any, c: Any) -> NativeValue:
+    number = c.pyapi.object_getattr_string(value, "address")
+    address = c.pyapi.number_as_ssize_t(number)
+    c.pyapi.decref(number)
+    return NativeValue(address, is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _word(typing_context: Any, state: Any, index: Any) -> Any:
+    """Read word `index` of the state's directory."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        directory = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.load(builder.gep(directory, [arguments[1]]))
+
+    return types.int64(state, index), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(typing_context: Any, address: Any) -> Any:
+    """Turn an address into a pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), generate
+
+
+def _declare_attribute(position: int, name: str, dtype: np.dtype[Any], dimensions: int) -> None:
+    """Let ``s.NAME`` in compiled code be a view of the array at `position` of the directory."""
+    at = position * WORDS_PER_ARRAY
+
+    def getter(s):  # type: ignore[no-untyped-def]  # Numba compares the signatures
+        if dimensions == 1:
+            return lambda s: carray(_pointer(_word(s, at)), (_word(s, at + 1),), dtype)
+        if dimensions == 2:
+            return lambda s: carray(_pointer(_word(s, at)), (_word(s, at + 1), _word(s, at + 2)), dtype)
+        return lambda s: carray(
+            _pointer(_word(s, at)), (_word(s, at + 1), _word(s, at + 2), _word(s, at + 3)), dtype
+        )
+
+    overload_attribute(StateType, name)(getter)
+
+
+for _position, (_name, (_dtype, _dimensions)) in enumerate(ARRAYS.items()):
+    _declare_attribute(_position, _name, _dtype, _dimensions)

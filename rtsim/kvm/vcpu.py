@@ -1,0 +1,100 @@
+"""The vCPU thread: entry, the guest, exit, and what the exit asks for.
+
+A guest CPU executes only while its vCPU thread is on a host CPU and in guest mode. Leaving guest mode freezes it: the
+work left is kept and armed anew at the next entry. Its clock and timers go on in host time.
+"""
+
+from __future__ import annotations
+
+from rtsim.engine import execution, observe, trace
+from rtsim.engine.jit import handler
+from rtsim.engine.random import cost
+from rtsim.engine.state import (
+    EXIT_HLT,
+    EXIT_IO,
+    HALTED,
+    IN_GUEST,
+    IN_HOST,
+    IN_QEMU,
+    SLEEPING,
+    TASK_RUNS,
+    TR_VM_ENTRY,
+    TR_VM_EXIT,
+    VM_ENTRY,
+    VM_EXIT,
+    WANTS_LOCK,
+    State,
+)  # fmt: skip
+from rtsim.kvm import lock
+from rtsim.sched import core
+
+__all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]
+
+
+@handler
+def freeze(s: State, guest_cpu: int) -> None:
+    """Stop the execution of `guest_cpu`: its vCPU is no longer in guest mode."""
+    g = s.cpus[guest_cpu]
+    execution.suspend(s, guest_cpu)
+    g.executing = 0
+    observe.hand_over(s, guest_cpu, guest_cpu, s.tasks[g.carrier].cpu)
+
+
+@handler
+def thaw(s: State, guest_cpu: int) -> None:
+    """Let `guest_cpu` execute again from where it was."""
+    g = s.cpus[guest_cpu]
+    observe.hand_over(s, guest_cpu, s.tasks[g.carrier].cpu, guest_cpu)
+    g.executing = 1
+    g.since = s.m[0].now
+    execution.resume(s, guest_cpu)
+
+
+@handler
+def leave_guest(s: State, cpu: int, reason: int) -> None:
+    """Take the vCPU that runs in guest mode on host CPU `cpu` out of it: a VM exit begins."""
+    t = s.tasks[s.cpus[cpu].curr]
+    freeze(s, t.guest_cpu)
+    trace.record(s, TR_VM_EXIT, cpu, s.cpus[cpu].curr, reason)
+    k = s.kernels[s.cpus[cpu].kernel]
+    execution.begin_base(s, cpu, TASK_RUNS, cost(s, cpu, k.vm_exit[reason]))
+    t.mode = VM_EXIT
+    t.exit_reason = reason
+
+
+@handler
+def end_stretch(s: State, cpu: int) -> None:
+    """Move on the vCPU on `cpu` whose entry, exit or work in QEMU is over."""
+    observe.account(s, cpu)
+    t = s.tasks[s.cpus[cpu].curr]
+    if t.mode == VM_ENTRY:
+        t.mode = IN_GUEST
+        trace.record(s, TR_VM_ENTRY, cpu, s.cpus[cpu].curr, 0)
+    elif t.mode == VM_EXIT:
+        if t.exit_reason == EXIT_HLT:
+            t.mode = HALTED
+        elif t.exit_reason == EXIT_IO:
+            t.mode = WANTS_LOCK
+        else:
+            t.mode = IN_HOST
+    else:
+        lock.unlock(s, cpu)
+        t.mode = IN_HOST
+
+
+@handler
+def proceed(s: State, cpu: int) -> bool:
+    """Begin the next stretch of the vCPU that has host CPU `cpu`; return False if it blocks instead."""
+    t = s.tasks[s.cpus[cpu].curr]
+    if t.mode == HALTED and s.cpus[t.guest_cpu].irq_pending == 0:
+        core.block_current(s, cpu, SLEEPING)
+        return False
+    if t.mode == WANTS_LOCK:
+        if not lock.lock_or_wait(s, cpu):
+            return False
+        execution.begin_base(s, cpu, TASK_RUNS, t.io_left)
+        t.mode = IN_QEMU
+        return True
+    execution.begin_base(s, cpu, TASK_RUNS, cost(s, cpu, s.kernels[s.cpus[cpu].kernel].vm_entry))
+    t.mode = VM_ENTRY
+    return True

@@ -1,0 +1,100 @@
+"""Which CPU a task runs on, by the simplest rule: the previous one if idle, else an idle one; idle CPUs pull."""
+
+from __future__ import annotations
+
+from rtsim.engine import observe, trace
+from rtsim.engine.jit import handler
+from rtsim.engine.state import CFS, TR_MIGRATE, State
+from rtsim.sched import fair, rt
+
+__all__ = ["allowed_on", "note_waiting", "pull_task", "select_task_rq", "set_task_cpu"]
+
+
+@handler
+def allowed_on(s: State, task: int, cpu: int) -> bool:
+    """Return whether the affinity mask of `task` holds `cpu`."""
+    bit = cpu - s.kernels[s.tasks[task].kernel].cpu_base
+    return (s.tasks[task].allowed[bit >> 6] >> (bit & 63)) & 1 == 1
+
+
+@handler
+def _is_idle(s: State, cpu: int) -> bool:
+    return s.cpus[cpu].curr < 0 and s.cpus[cpu].nr_running == 0
+
+
+@handler
+def select_task_rq(s: State, task: int) -> int:
+    """Return the CPU a woken `task` is queued on."""
+    t = s.tasks[task]
+    if t.nr_allowed == 1 or _is_idle(s, t.cpu) or s.cpus[t.cpu].isolated == 1:
+        return t.cpu
+    k = s.kernels[t.kernel]
+    for step in range(1, k.cpu_count):
+        cpu = k.cpu_base + (t.cpu - k.cpu_base + step) % k.cpu_count
+        if _is_idle(s, cpu) and s.cpus[cpu].isolated == 0 and allowed_on(s, task, cpu):
+            return cpu
+    return t.cpu
+
+
+@handler
+def set_task_cpu(s: State, task: int, cpu: int) -> None:
+    """Move a task that is in no queue to `cpu`, and with it the samples that wait for it."""
+    t = s.tasks[task]
+    old = t.cpu
+    if old == cpu:
+        return
+    if fair.is_fair(s, task) and s.kernels[t.kernel].fair == CFS:
+        t.vruntime += s.cpus[cpu].min_vruntime - s.cpus[old].min_vruntime
+    t.migrations += 1
+    t.cpu = cpu
+    if t.watch >= 0 and s.watches[t.watch].open == 1 and s.watches[t.watch].cpu == old:
+        observe.detach(s, t.watch)
+        observe.attach(s, t.watch, cpu)
+    if t.guest_cpu >= 0 and t.waits_for_lock == 0:
+        observe.hand_over(s, t.guest_cpu, old, cpu)
+    trace.record(s, TR_MIGRATE, cpu, task, old)
+
+
+@handler
+def note_waiting(s: State, task: int, change: int) -> None:
+    """Count a task that begins (+1) or ceases (-1) to wait in a queue, if an idle CPU might pull it."""
+    if s.tasks[task].nr_allowed > 1:
+        s.m[0].waiting += change
+
+
+@handler
+def pull_task(s: State, cpu: int) -> bool:
+    """Let a CPU that is about to idle take one waiting task off another CPU's queue; return whether it did."""
+    c = s.cpus[cpu]
+    if s.m[0].waiting == 0 or c.isolated == 1:
+        return False
+    k = s.kernels[c.kernel]
+    for step in range(1, k.cpu_count):
+        other = k.cpu_base + (cpu - k.cpu_base + step) % k.cpu_count
+        if s.cpus[other].isolated == 1:
+            continue
+        task = _first_allowed(s, s.cpus[other].rt_head, cpu)
+        if task >= 0:
+            rt.dequeue_task_rt(s, other, task)
+        else:
+            task = _first_allowed(s, s.cpus[other].fair_head, cpu)
+            if task < 0:
+                continue
+            fair.dequeue_task_fair(s, other, task)
+        s.cpus[other].nr_running -= 1
+        set_task_cpu(s, task, cpu)
+        if fair.is_fair(s, task):
+            fair.enqueue_task_fair(s, cpu, task, False)
+        else:
+            rt.enqueue_task_rt(s, cpu, task, False)
+        c.nr_running += 1
+        return True
+    return False
+
+
+@handler
+def _first_allowed(s: State, head: int, cpu: int) -> int:
+    task = head
+    while task >= 0 and not allowed_on(s, task, cpu):
+        task = s.tasks[task].next
+    return task
