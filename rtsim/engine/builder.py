@@ -103,9 +103,20 @@ class Builder:
 
     # ---- machines -------------------------------------------------------------------------------------------
 
-    def kernel(self, cpu_count: int, **fields: Any) -> int:
-        """Add a kernel whose `cpu_count` CPUs are added next, by `cpu`; `fields` are those of `state.KERNEL`."""
-        self.kernels.append({"cpu_base": len(self.cpus), "cpu_count": cpu_count, **fields})
+    def kernel(self, cpu_count: int, *, idle_exit: int | Sequence[tuple[int, int]] = 0, **fields: Any) -> int:
+        """Add a kernel whose `cpu_count` CPUs are added next, by `cpu`; `fields` are those of `state.KERNEL`.
+
+        `idle_exit` is one table, or (residency in ns, table) of each idle state from shallow to deep.
+        """
+        states = [(0, idle_exit)] if isinstance(idle_exit, int) else list(idle_exit)[: state.IDLE_STATES]
+        unused = [0] * (state.IDLE_STATES - len(states))
+        self.kernels.append(
+            {
+                "cpu_base": len(self.cpus), "cpu_count": cpu_count, "idle_states": len(states),
+                "idle_residency": [residency for residency, _ in states] + unused,
+                "idle_exit": [table for _, table in states] + unused, **fields,
+            }
+        )  # fmt: skip
         return len(self.kernels) - 1
 
     def cpu(

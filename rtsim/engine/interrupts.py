@@ -98,11 +98,22 @@ def _take_when_possible(s: State, cpu: int) -> None:
         elif mode != VM_ENTRY and mode != VM_EXIT:
             _take_irq(s, cpu)
     elif c.bottom == IDLE:
-        wait = cost(s, cpu, s.kernels[c.kernel].idle_exit)
+        wait = cost(s, cpu, _idle_state(s, cpu))
         if wait == 0:
             _take_irq(s, cpu)
         else:
             execution.begin_base(s, cpu, IDLE_EXIT, wait)
+
+
+@handler
+def _idle_state(s: State, cpu: int) -> int:
+    """Return the cost table for leaving idle: of the deepest state that the idle time has been worth."""
+    k = s.kernels[s.cpus[cpu].kernel]
+    idled = s.m[0].now - s.cpus[cpu].idle_from
+    state = k.idle_states - 1
+    while state > 0 and k.idle_residency[state] > idled:
+        state -= 1
+    return k.idle_exit[state]
 
 
 @handler
@@ -276,6 +287,7 @@ def _interrupts_off(s: State, cpu: int) -> bool:
 @handler
 def _idle(s: State, cpu: int) -> None:
     """Idle; the vCPU of a guest CPU halts."""
+    s.cpus[cpu].idle_from = s.m[0].now
     execution.begin_base(s, cpu, IDLE, NEVER)
     carrier = s.cpus[cpu].carrier
     if carrier >= 0:

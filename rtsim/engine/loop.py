@@ -90,7 +90,8 @@ def advance(s: State, until: int, most: int) -> int:
     When no event up to `until` is left, time stands at `until` and every CPU is accounted up to it.
     """
     m = s.m[0]
-    _act(s)
+    if m.action != ACT_NOTHING:
+        _act(s)
     handled = 0
     while handled < most:
         if m.heap_size == 0 or s.calendar[0].time > until:

@@ -40,7 +40,7 @@ from rtsim.engine.state import (
 )  # fmt: skip
 
 __all__ = [
-    "account", "attach", "bucket_index", "close_watch", "count_value", "detach", "hand_over", "open_watch",
+    "account", "attach", "bucket_index", "close_watch", "count_value", "detach", "follow", "hand_over", "open_watch",
     "sample_behind_itself",
 ]  # fmt: skip
 
@@ -171,10 +171,32 @@ def hand_over(s: State, guest_cpu: int, source: int, target: int) -> None:
     for watch in range(len(s.watches)):
         w = s.watches[watch]
         if w.open == 1 and w.cpu < 0 and s.tasks[w.task].cpu == guest_cpu:
-            _charge(s, watch, C_EMULATOR, s.m[0].now - w.since)
-            w.since = s.m[0].now
+            _release(s, watch)
             if target >= 0:
                 attach(s, watch, target)
+
+
+@handler
+def _release(s: State, watch: int) -> None:
+    """Settle what `watch` has waited so far, for its CPU or for the emulator's lock."""
+    w = s.watches[watch]
+    if w.cpu >= 0:
+        detach(s, watch)
+    else:
+        _charge(s, watch, C_EMULATOR, s.m[0].now - w.since)
+        w.since = s.m[0].now
+
+
+@handler
+def follow(s: State, task: int) -> None:
+    """Let the sample of `task`, which has moved to another CPU, be charged there."""
+    watch = s.tasks[task].watch
+    if watch < 0 or s.watches[watch].open == 0:
+        return
+    _release(s, watch)
+    cpu = _charging_cpu(s, s.tasks[task].cpu)
+    if cpu >= 0:
+        attach(s, watch, cpu)
 
 
 @handler

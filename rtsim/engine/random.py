@@ -15,7 +15,7 @@ import numpy as np
 from rtsim.engine.jit import handler
 from rtsim.engine.state import State
 
-__all__ = ["CELLS", "LEVELS", "TABLE_SIZE", "cost", "draw", "sample_table", "stream"]
+__all__ = ["CELLS", "LEVELS", "TABLE_SIZE", "cost", "draw", "draw_int", "sample_table", "stream"]
 
 LEVELS = 32
 """Halvings of the survival probability that a table resolves: tails down to 2**-32."""
@@ -47,6 +47,15 @@ def draw(key: int, gamma: int, n: int) -> np.uint64:
     z = (z ^ (z >> _30)) * _MIX_1
     z = (z ^ (z >> _27)) * _MIX_2
     return z ^ (z >> _31)
+
+
+def draw_int(key: int, gamma: int, n: int) -> int:
+    """Return `draw` as a Python integer, for use while a state is assembled."""
+    mask = (1 << 64) - 1
+    z = (key + gamma * n) & mask
+    z = (z ^ (z >> 30)) * int(_MIX_1) & mask
+    z = (z ^ (z >> 27)) * int(_MIX_2) & mask
+    return z ^ (z >> 31)
 
 
 @handler

@@ -83,6 +83,7 @@ CAUSES = len(CAUSE_NAMES)
 HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
 H_LATENCY, H_WAKING, H_RUN, H_RESPONSE = range(4)
 
+IDLE_STATES = 8
 AFFINITY_WORDS = 8
 MAX_CPUS = AFFINITY_WORDS * 64
 WORST_SAMPLES = 10
@@ -120,7 +121,7 @@ MACHINE = _dtype("""
     lost_jobs:      arrivals dropped because a task's job ring was full
 """)
 
-KERNEL = _dtype("""
+KERNEL = _dtype(f"""
     cpu_base:       first row of this kernel's CPUs in `cpus`
     cpu_count:      how many
     tick_ns:        ns, 1/HZ
@@ -140,10 +141,12 @@ KERNEL = _dtype("""
     wake:           one wake-up in an interrupt
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
-    idle_exit:      leaving the idle state in use
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
     vm_exit[4]:     VM exit by reason
+    idle_states:    idle states in use, shallow to deep
+    idle_residency[{IDLE_STATES}]: ns, idle time from which the governor picks the state
+    idle_exit[{IDLE_STATES}]: leaving the state
 """)
 
 CPU = _dtype(f"""
@@ -161,6 +164,7 @@ CPU = _dtype(f"""
     curr:           task on this CPU, -1 idle
     need_resched:   1 = reschedule at the next point that allows it
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
+    idle_from:      ns, since when it idles
     tick_at:        ns, next tick, NEVER = stopped
     nohz_full:      1 = tick stops with a single runnable task
     isolated:       1 = in no scheduling domain: no balancing, no wake-up choice

@@ -46,7 +46,7 @@ def copy_window(s: State, kept: int) -> None:
 def recorded(s: State) -> npt.NDArray[Any]:
     """Return the records still in the ring, oldest first, as a plain structured array."""
     trace = np.asarray(s.trace).view(np.ndarray)
-    total, size = int(s.m[0].trace_next), len(trace)
+    total, size = int(s.m[0]["trace_next"]), len(trace)
     if total <= size:
         return trace[:total].copy()
     return np.roll(trace, -(total % size))

@@ -34,6 +34,9 @@ _KINDS = {
 }
 
 
+_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
 class StrictModel(BaseModel):
     """Base of every input model: unknown keys are errors, instances do not change.
 
@@ -43,7 +46,9 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-def validate(model: type[M], data: Any, source: str, lines: Document | None = None) -> M:
+def validate(
+    model: type[M], data: Any, source: str, lines: Document | None = None, context: dict[str, Any] | None = None
+) -> M:
     """Return `data` as an instance of `model`.
 
     Parameters
@@ -52,6 +57,8 @@ def validate(model: type[M], data: Any, source: str, lines: Document | None = No
         Name of the file (or of the argument) in errors.
     lines
         The document `data` comes from, so that errors name the line.
+    context
+        What validators get as ``info.context``.
 
     Raises
     ------
@@ -59,7 +66,7 @@ def validate(model: type[M], data: Any, source: str, lines: Document | None = No
         ``scenario.yaml: line 12: guests[0].flavor.vcpus: expected an integer >= 1, found 'x'``.
     """
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context=context)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         missing = first["type"] == "missing"
@@ -101,7 +108,8 @@ def _expected(error: Any, model: type[BaseModel], path: Path) -> str:
     word = _KINDS.get(kind.split("_", 1)[0])
     if word is None:
         return f"expected another value: {error['msg']}{found}"
-    return f"expected {word}{_bounds(model, path)}{found}"
+    limits = "".join(f" {sign} {_plain(context[name])}" for name, sign in _SIGNS.items() if name in context)
+    return f"expected {word}{_bounds(model, path) or limits}{found}"
 
 
 def _unknown_key(model: type[BaseModel], path: Path) -> str:
@@ -121,15 +129,14 @@ def _bounds(model: type[BaseModel], path: Path) -> str:
     field = _field(owner, path[-1]) if owner else None
     texts = []
     for item in field.metadata if field else ():
-        for kind, sign, name in (
-            (annotated_types.Ge, ">=", "ge"),
-            (annotated_types.Gt, ">", "gt"),
-            (annotated_types.Le, "<=", "le"),
-            (annotated_types.Lt, "<", "lt"),
-        ):
-            if isinstance(item, kind):
-                texts.append(f"{sign} {getattr(item, name)}")
+        for name, sign in _SIGNS.items():
+            if isinstance(item, getattr(annotated_types, name.capitalize())):
+                texts.append(f"{sign} {_plain(getattr(item, name))}")
     return f" {' and '.join(texts)}" if texts else ""
+
+
+def _plain(limit: Any) -> Any:
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
 def _field(owner: type[BaseModel], key: str) -> Any:

@@ -9,10 +9,19 @@ from xml.etree import ElementTree
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from rtsim.inputs.errors import InputError
+from rtsim.inputs.errors import InputError, shown
 from rtsim.inputs.files import read_text
 
-__all__ = ["MAX_DEPTH", "MAX_ELEMENTS", "Element", "line_of", "parse_xml", "parse_xml_text"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_ELEMENTS",
+    "Element",
+    "integer",
+    "integer_attribute",
+    "line_of",
+    "parse_xml",
+    "parse_xml_text",
+]
 
 MAX_DEPTH = 100
 MAX_ELEMENTS = 500_000
@@ -86,8 +95,8 @@ def parse_xml_text(text: str, source: str) -> Element:
         raise InputError(source, f"line {line}", "expected XML without document type and entities") from None
     except _TooMuchError as error:
         raise InputError(source, f"line {parser.parser.CurrentLineNumber}", str(error)) from None
-    except ValueError as error:  # an encoding declaration that does not exist
-        raise InputError(source, "", f"expected XML in UTF-8: {error}") from None
+    except UnicodeEncodeError:  # half a surrogate pair
+        raise InputError(source, "", "expected XML in UTF-8") from None
     assert isinstance(root, Element)
     return root
 
@@ -96,3 +105,32 @@ def line_of(element: ElementTree.Element) -> str:
     """Return the place of `element` for an error: ``line 12: <cpu>``."""
     line = element.line if isinstance(element, Element) else 0
     return f"line {line}: <{element.tag}>" if line else f"<{element.tag}>"
+
+
+def integer_attribute(element: ElementTree.Element, name: str, source: str, default: int | None = None) -> int:
+    """Return the attribute `name` of `element` as an integer of 0 or more; `default` where it is absent.
+
+    Raises
+    ------
+    InputError
+        It is absent and has no default, or is no such number.
+    """
+    text = element.get(name)
+    if text is None and default is not None:
+        return default
+    return integer(text, element, f"{name}= with a number", source)
+
+
+def integer(text: str | None, element: ElementTree.Element, expected: str, source: str) -> int:
+    """Return `text`, found in `element`, as an integer of 0 or more and at most 18 digits.
+
+    Raises
+    ------
+    InputError
+        It is no such number: ``file: line 3: <cpu>: expected EXPECTED, found 'x'``.
+    """
+    digits = (text or "").strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        found = "none" if text is None else shown(text)
+        raise InputError(source, line_of(element), f"expected {expected}, found {found}")
+    return int(digits)

@@ -1,0 +1,8 @@
+"""A scenario: hosts, placements, workload, duration and seed; read from YAML, assembled, simulated, reported."""
+
+from rtsim.scenario.host import Host
+from rtsim.scenario.result import Result
+from rtsim.scenario.scenario import Scenario
+from rtsim.scenario.simulate import simulate
+
+__all__ = ["Host", "Result", "Scenario", "simulate"]

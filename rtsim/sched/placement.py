@@ -47,9 +47,7 @@ def set_task_cpu(s: State, task: int, cpu: int) -> None:
         t.vruntime += s.cpus[cpu].min_vruntime - s.cpus[old].min_vruntime
     t.migrations += 1
     t.cpu = cpu
-    if t.watch >= 0 and s.watches[t.watch].open == 1 and s.watches[t.watch].cpu == old:
-        observe.detach(s, t.watch)
-        observe.attach(s, t.watch, cpu)
+    observe.follow(s, task)
     if t.guest_cpu >= 0 and t.waits_for_lock == 0:
         observe.hand_over(s, t.guest_cpu, old, cpu)
     trace.record(s, TR_MIGRATE, cpu, task, old)

@@ -1,0 +1,282 @@
+"""The numbers of a machine: what each step of the kernel costs, and what takes CPU time away, each with its source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from rtsim.inputs.cpulist import parse_cpulist
+from rtsim.inputs.errors import InputError
+from rtsim.inputs.models import StrictModel
+from rtsim.kernel import CommandLine, Isolation
+from rtsim.profile.entries import Arrival, CostEntry, DistributionEntry, IdleEntry
+
+__all__ = [
+    "CLASSES",
+    "Costs",
+    "Factor",
+    "NoiseSource",
+    "PageFault",
+    "PreemptOff",
+    "Profile",
+    "VcpuExit",
+    "VmExit",
+    "WorkItem",
+]
+
+CLASSES = ("hardware", "nmi", "irq", "softirq", "thread")
+"""Classes of noise, in the order in which one interrupts the other (the words of the kernel's osnoise tracer)."""
+
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Factor(StrictModel):
+    """A plain number and where it is from."""
+
+    value: float = Field(gt=0, le=100)
+    source: str = Field(min_length=1)
+
+
+def _factor(value: Any) -> Any:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return {"value": value, "source": "assumed"} if plain else value
+
+
+FactorEntry = Annotated[Factor, BeforeValidator(_factor)]
+
+
+class VmExit(StrictModel):
+    """From the guest's last instruction to the end of the exit's handling in KVM, by reason."""
+
+    timer: CostEntry
+    io: CostEntry
+    ept: CostEntry
+    hlt: CostEntry
+    external: CostEntry
+
+
+class PageFault(StrictModel):
+    """What the host does for a page the guest touches and the host does not have."""
+
+    small: CostEntry = Field(alias="4k")
+    huge: CostEntry = Field(alias="2m")
+    swap: CostEntry
+
+
+class PreemptOff(StrictModel):
+    """Length of kernel sections in which a resched mark cannot take effect, by preemption model."""
+
+    none: CostEntry
+    voluntary: CostEntry
+    full: CostEntry
+    lazy: CostEntry
+    rt: CostEntry
+
+
+class Costs(StrictModel):
+    """What the steps of scheduling and virtualisation take."""
+
+    context_switch: CostEntry
+    wake: CostEntry
+    enqueue_remote: CostEntry
+    ipi: CostEntry
+    timer_irq: CostEntry
+    tick: CostEntry
+    hrtimer_program: CostEntry
+    syscall_exit: CostEntry
+    idle_exit: dict[str, IdleEntry] = Field(min_length=1)
+    irq_entry: CostEntry
+    softirq_entry: CostEntry
+    vm_exit: VmExit
+    vm_entry: CostEntry
+    bql_hold: CostEntry
+    page_fault: PageFault
+    preempt_off: PreemptOff
+    smt_speed: FactorEntry
+    numa_remote: FactorEntry
+
+    @field_validator("idle_exit")
+    @classmethod
+    def _state_names(cls, value: dict[str, IdleEntry]) -> dict[str, IdleEntry]:
+        for name in value:
+            if not _IDLE_STATE.fullmatch(name):
+                raise ValueError(f"expected idle states named poll, C1, C1E, C6, ..., found {name!r}")
+        return value
+
+    def idle_states(self, command_line: CommandLine | None = None) -> list[tuple[str, IdleEntry]]:
+        """Return the idle states that `command_line` leaves, shallow to deep; never empty.
+
+        ``idle=poll`` and C-state limits remove the deeper ones; a limit of 1 leaves C1, but not C1E.
+        """
+        limit = command_line.max_cstate if command_line else None
+        states = sorted(self.idle_exit.items(), key=lambda item: _depth(item[0]))
+        kept = [item for item in states if limit is None or _depth(item[0]) <= (limit, "")]
+        return kept or states[:1]
+
+
+_IDLE_STATE = re.compile(r"poll|C([1-9])([A-Z]{0,2})", re.ASCII)
+
+
+def _depth(state: str) -> tuple[int, str]:
+    """Return a key by which idle states sort: poll, C1, C1E, C6."""
+    match = _IDLE_STATE.fullmatch(state)
+    return (int(match[1]), match[2]) if match and match[1] else (0, "")
+
+
+def _cpus(value: Any) -> Any:
+    if value in ("all", "housekeeping", "isolated", "per-cpu"):
+        return value
+    if not isinstance(value, str | list):
+        raise ValueError(f"expected all, housekeeping, isolated, per-cpu or a CPU list, found {value!r}")
+    cpus = parse_cpulist(value)
+    if not cpus:
+        raise ValueError(f"expected all, housekeeping, isolated, per-cpu or a CPU list, found {value!r}")
+    return cpus
+
+
+class NoiseSource(StrictModel):
+    """Something that takes CPU time away.
+
+    ``cpus: per-cpu`` means an independent instance on each CPU; otherwise there is one source, whose arrivals go to
+    one of the CPUs named, or with ``scope: machine`` stop all CPUs at the same instant.
+    """
+
+    name: Name
+    kind: Literal["hardware", "nmi", "irq", "softirq", "thread"] = Field(alias="class")
+    policy: Literal["stop", "fifo", "rr", "other", "batch", "idle"] | None = None
+    priority: int | None = Field(default=None, ge=-20, le=99)
+    """Of threads: the priority of fifo and rr (1 to 99), the nice value otherwise."""
+    cpus: Annotated[Literal["all", "housekeeping", "isolated", "per-cpu"] | tuple[int, ...], BeforeValidator(_cpus)]
+    scope: Literal["cpu", "machine"] = "cpu"
+    removed_by: tuple[str, ...] = ()
+    """Kernel arguments that free CPUs of it: see `Isolation.removed_by`."""
+    arrival: Arrival
+    duration: DistributionEntry
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.kind != "thread":
+            if self.policy is not None or self.priority is not None:
+                raise ValueError(f"expected policy and priority with class thread only, found them with {self.kind}")
+        elif self.policy in ("fifo", "rr"):
+            if not 1 <= (self.priority or 0) <= 99:
+                raise ValueError(f"expected a priority of 1 to 99 with {self.policy}, found {self.priority}")
+        elif not -20 <= (self.priority or 0) <= 19:
+            raise ValueError(f"expected a nice value of -20 to 19 as priority, found {self.priority}")
+        if self.scope == "machine" and self.kind == "thread":
+            raise ValueError("expected scope cpu with class thread, found machine")
+        return self
+
+    def load(self) -> float:
+        """Return the share of one CPU that one instance takes."""
+        return self.arrival.rate_hz() * self.duration.distribution().mean_ns / 1e9
+
+
+class WorkItem(StrictModel):
+    """Work of the QEMU emulator thread."""
+
+    name: Name
+    arrival: Arrival
+    duration: DistributionEntry
+    holds_lock: bool
+    """Whether it holds QEMU's global lock meanwhile."""
+    source: str = Field(min_length=1)
+
+
+class VcpuExit(StrictModel):
+    """Exits of a vCPU that QEMU handles, under its global lock."""
+
+    name: Name
+    arrival: Arrival
+    duration: DistributionEntry
+    vcpus: Literal["all", "rt", "other"] = "all"
+    source: str = Field(min_length=1)
+
+
+class Profile(StrictModel):
+    """A machine's numbers. Read one with `rtsim.profile.load_profile`."""
+
+    version: Literal[1] = Field(alias="schema")
+    description: str = ""
+    costs: Costs
+    noise: tuple[NoiseSource, ...] = ()
+    guest_noise: tuple[NoiseSource, ...] = ()
+    """Noise of the guest's own kernel, on the guest's CPUs."""
+    emulator: tuple[WorkItem, ...] = ()
+    vcpu_exits: tuple[VcpuExit, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        for section in ("noise", "guest_noise", "emulator", "vcpu_exits"):
+            names = [entry.name for entry in getattr(self, section)]
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise ValueError(f"expected each name once in {section}, found '{twice[0]}' twice")
+        return self
+
+    def noise_on(self, isolation: Isolation, n_cpus: int | None = None) -> list[tuple[NoiseSource, tuple[int, ...]]]:
+        """Return the host's noise sources with the CPUs they strike (see `placed`)."""
+        return placed(self.noise, isolation, n_cpus)
+
+    def guest_noise_on(
+        self, isolation: Isolation, n_cpus: int | None = None
+    ) -> list[tuple[NoiseSource, tuple[int, ...]]]:
+        """Return the noise sources of a guest's kernel with the guest CPUs they strike (see `placed`)."""
+        return placed(self.guest_noise, isolation, n_cpus)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{source.name}</td><td>{source.kind}</td><td>{source.arrival.rate_hz():.4g}</td>"
+            f"<td>{source.duration.distribution().mean_ns / 1000:.4g}</td></tr>"
+            for source in self.noise
+        )
+        return f"<table><tr><th>noise</th><th>class</th><th>1/s</th><th>mean us</th></tr>{rows}</table>"
+
+
+def placed(
+    sources: Sequence[NoiseSource], isolation: Isolation, n_cpus: int | None = None
+) -> list[tuple[NoiseSource, tuple[int, ...]]]:
+    """Return each source with the CPUs it strikes, those it is removed from left out.
+
+    A ``per-cpu`` source comes once for each CPU, with that CPU alone. Sources left without a CPU are left out. Machine
+    scope is all or nothing: the CPUs all stall, unless an argument removes the source from every one.
+
+    Parameters
+    ----------
+    n_cpus
+        Checked against `isolation` where given.
+
+    Raises
+    ------
+    InputError
+        A source names CPUs that do not exist.
+    """
+    if n_cpus is not None and n_cpus != len(isolation.cpus):
+        raise InputError("profile", "noise", f"expected isolation for {n_cpus} CPUs, found {len(isolation.cpus)}")
+    found: list[tuple[NoiseSource, tuple[int, ...]]] = []
+    for source in sources:
+        removed = frozenset[int]().union(*(isolation.removed_by(argument) for argument in source.removed_by))
+        if source.scope == "machine":
+            if removed < isolation.cpus:
+                found.append((source, tuple(sorted(isolation.cpus))))
+            continue
+        cpus = tuple(sorted(_named(source, isolation) - removed))
+        if source.cpus == "per-cpu":
+            found.extend((source, (cpu,)) for cpu in cpus)
+        elif cpus:
+            found.append((source, cpus))
+    return found
+
+
+def _named(source: NoiseSource, isolation: Isolation) -> frozenset[int]:
+    if isinstance(source.cpus, tuple):
+        unknown = set(source.cpus) - isolation.cpus
+        if unknown:
+            raise InputError("profile", f"noise.{source.name}.cpus", f"expected CPUs that exist, found {min(unknown)}")
+        return frozenset(source.cpus)
+    sets = {"housekeeping": isolation.housekeeping, "isolated": isolation.isolated}
+    return sets.get(source.cpus, isolation.cpus)

@@ -1,0 +1,308 @@
+"""From a scenario to the engine's state: kernels, CPUs, guests, workload and noise as rows.
+
+Everything random is drawn from streams named after what it is for (``host/irq/eth0``, ``realtime4/vcpu2/exits``), so
+variants of a scenario that keep a name keep its noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rtsim.engine import random, state
+from rtsim.engine.builder import Builder, Names
+from rtsim.engine.state import State
+from rtsim.inputs.errors import InputError
+from rtsim.kernel import Isolation, Kernel
+from rtsim.nova import Placement
+from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
+from rtsim.scenario.guests import Guest, guests_of
+from rtsim.scenario.host import Host
+from rtsim.scenario.scenario import Scenario
+from rtsim.scenario.schema import SCHED_POLICIES, CyclictestModel, TaskModel
+
+__all__ = ["Assembly", "assemble"]
+
+POLICIES = {
+    "stop": state.STOP, "fifo": state.FIFO, "rr": state.RR, "other": state.OTHER, "batch": state.BATCH,
+    "idle": state.IDLE_POLICY,
+}  # fmt: skip
+PREEMPTION = ("none", "voluntary", "full", "lazy", "rt")
+NOISE_KINDS = {
+    "hardware": state.NOISE_HARDWARE, "nmi": state.NOISE_NMI, "irq": state.NOISE_IRQ, "softirq": state.NOISE_SOFTIRQ,
+    "thread": state.NOISE_THREAD,
+}  # fmt: skip
+
+TIMER_SLACK_NS = 50_000
+"""Default of ``/proc/self/timerslack_ns``; realtime policies have none."""
+CYCLICTEST_LOOP_NS = 2_000
+"""What one loop of cyclictest computes: two clock readings and the statistics (assumed)."""
+US = 1_000
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A state ready to run, and what its rows stand for.
+
+    ``cyclictests`` maps the name of all threads together to the tasks of the single ones.
+    """
+
+    state: State
+    names: Names
+    host: Host
+    guests: tuple[Guest, ...]
+    cyclictests: dict[str, tuple[str, ...]]
+    duration_ns: int
+    warmup_ns: int
+
+
+def assemble(scenario: Scenario) -> Assembly:
+    """Place the guests and lay out the state.
+
+    Raises
+    ------
+    InputError
+        A file or value of the scenario is wrong.
+    NovaRefusal
+        Nova refuses a guest, or has no place for it.
+    """
+    model = scenario.model
+    host = Host.of(model.host, scenario.folder, scenario.source)
+    guests = guests_of(scenario, host)
+    work = _Assembler(scenario, host)
+    work.add_host()
+    for guest in guests:
+        work.add_vcpus(guest)
+    work.add_host_noise()
+    work.add_host_workload()
+    for guest in guests:
+        work.add_guest(guest)
+    built, names = work.builder.build(work.observed(model.observe), observe_from_ns=model.warmup)
+    return Assembly(built, names, host, guests, work.cyclictests, model.duration, model.warmup)
+
+
+class _Assembler:
+    def __init__(self, scenario: Scenario, host: Host) -> None:
+        self.scenario = scenario
+        self.host = host
+        self.seed = scenario.model.seed
+        self.builder = Builder(seed=self.seed)
+        self.isolation = host.isolation
+        self.cyclictests: dict[str, tuple[str, ...]] = {}
+        self.tasks: dict[str, int] = {}
+        self.vcpus: dict[str, list[int]] = {}
+        self.emulators: dict[str, int] = {}
+        self._spread: dict[int, int] = {}
+
+    # ---- the host -------------------------------------------------------------------------------------------
+
+    def add_host(self) -> None:
+        ids = self.host.topology.cpu_ids
+        if ids != tuple(range(len(ids))):
+            raise InputError(self.scenario.source, "host.topology", "expected CPUs numbered from 0 without gaps")
+        self.kernel = self._add_kernel(self.host.kernel, len(ids))
+        for cpu in ids:
+            self.builder.cpu(
+                f"host/cpu{cpu}", self.kernel, nohz_full=cpu in self.isolation.nohz_full,
+                isolated=cpu in self.isolation.domain,
+            )  # fmt: skip
+
+    def _add_kernel(self, kernel: Kernel, cpus: int, *, guest: bool = False) -> int:
+        costs, rules, table = self.host.profile.costs, kernel.features(cpus), self._table
+        states = [] if guest else costs.idle_states(kernel.command_line)
+        return self.builder.kernel(
+            cpus, tick_ns=kernel.tick_ns, preempt=PREEMPTION.index(kernel.preempt), rr_ticks=kernel.rr_timeslice_ticks,
+            fair=state.CFS if rules.fair == "cfs" else state.EEVDF, sched_latency=rules.sched_latency_ns,
+            min_granularity=rules.min_granularity_ns, wakeup_granularity=rules.wakeup_granularity_ns,
+            base_slice=rules.base_slice_ns, context_switch=table(costs.context_switch),
+            syscall_exit=table(costs.syscall_exit), irq_entry=table(costs.irq_entry), timer_irq=table(costs.timer_irq),
+            tick=table(costs.tick), wake=table(costs.wake), ipi=table(costs.ipi),
+            softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
+            preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
+            vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
+            # a guest that idles halts: leaving that is the host's affair
+            idle_exit=[(entry.residency, table(entry)) for _, entry in states] or self.builder.constant(0),
+        )  # fmt: skip
+
+    def _table(self, entry: DistributionEntry) -> int:
+        return self.builder.table(entry.distribution().table())
+
+    def add_host_noise(self) -> None:
+        for source, cpus in self.host.profile.noise_on(self.isolation, len(self.host.topology.cpu_ids)):
+            self._add_noise("host", self.kernel, source, cpus)
+
+    def _add_noise(self, level: str, kernel: int, source: NoiseSource, cpus: tuple[int, ...]) -> None:
+        """Add one noise source; of several CPUs it strikes the one with the fewest, as interrupt vectors are spread."""
+        name = f"{level}/{source.kind}/{source.name}"
+        base = self.builder.kernels[kernel]["cpu_base"]
+        if source.cpus == "per-cpu":
+            name = f"{name}/{cpus[0]}"
+        target, task = base + cpus[0], state.NONE
+        if source.scope == "machine":
+            target = state.NONE
+        elif source.kind == "thread":
+            policy = POLICIES[source.policy or "other"]
+            task = self.builder.server(name, kernel, cpus, policy, source.priority or 0, kthread=1)
+        else:
+            target = min((base + cpu for cpu in cpus), key=lambda cpu: self._spread.get(cpu, 0))
+            if len(cpus) > 1:
+                self._spread[target] = self._spread.get(target, 0) + 1
+        self.builder.source(
+            name, NOISE_KINDS[source.kind], cpu=target, task=task, duration=self._table(source.duration),
+            **self._arrival(name, source.arrival),
+        )  # fmt: skip
+
+    def _arrival(self, name: str, arrival: Arrival) -> dict[str, Any]:
+        if arrival.periodic is not None:
+            jitter = arrival.jitter()
+            return {
+                "period_ns": arrival.periodic.period,
+                "phase_ns": self._phase(name, arrival.periodic.phase, arrival.periodic.period),
+                "interval": state.NONE if jitter is None else self.builder.table(jitter.table()),
+            }
+        interval = {"interval": self.builder.table(arrival.interval().table())}
+        if arrival.bursts is not None:
+            return {**interval, "burst_size": arrival.bursts.size, "burst_spacing_ns": arrival.bursts.spacing}
+        return interval
+
+    def _phase(self, name: str, phase: int | str, period_ns: int) -> int:
+        if phase == "locked":
+            return 0
+        return phase if isinstance(phase, int) else uniform_below(self.seed, name, "phase", period_ns)
+
+    # ---- host tasks -----------------------------------------------------------------------------------------
+
+    def add_host_workload(self) -> None:
+        workload = self.scenario.model.workload
+        everywhere = self.host.topology.cpu_ids
+        for name, task in workload.tasks.items():
+            self._existing(task.cpus or everywhere, f"workload.tasks.{name}.cpus")
+            self._name_task(name, self._add_task(name, task, task.cpus or everywhere))
+        if workload.cyclictest is not None:
+            test = workload.cyclictest
+            cpus = everywhere if isinstance(test.cpus, str) else test.cpus
+            self._existing(cpus, "workload.cyclictest.cpus")
+            self._add_cyclictest("cyclictest", self.kernel, test, cpus)
+
+    def _existing(self, cpus: Iterable[int], place: str) -> None:
+        unknown = set(cpus) - set(self.host.topology.cpu_ids)
+        if unknown:
+            raise InputError(self.scenario.source, place, f"expected CPUs of the host, it has no CPU {min(unknown)}")
+
+    def _add_task(self, name: str, task: TaskModel, cpus: tuple[int, ...]) -> int:
+        policy = SCHED_POLICIES[task.policy]
+        priority = task.priority if task.priority is not None else 10 if policy in ("fifo", "rr") else 0
+        if task.timer is None:
+            return self.builder.hog(name, self.kernel, cpus, POLICIES[policy], priority)
+        slack = task.timer_slack if task.timer_slack is not None else _slack(policy)
+        return self.builder.periodic(
+            name, self.kernel, cpus, POLICIES[policy], priority, period_ns=task.timer.period * US,
+            first_ns=task.delay * US, work=self.builder.constant(task.run * US), slack_ns=slack,
+            catch_up=task.overrun == "catch_up",
+        )  # fmt: skip
+
+    def _add_cyclictest(self, name: str, kernel: int, test: CyclictestModel, cpus: tuple[int, ...]) -> None:
+        """Add one thread a CPU, all released together (cyclictest's distance is 0 with -h)."""
+        first = test.interval + uniform_below(self.seed, name, "start", test.interval)
+        work = self.builder.constant(CYCLICTEST_LOOP_NS)
+        threads = []
+        for cpu in cpus:
+            thread = name if len(cpus) == 1 else f"{name}/{cpu}"
+            task = self.builder.periodic(
+                thread, kernel, [cpu], POLICIES[test.policy], test.effective_priority(), period_ns=test.interval,
+                first_ns=first, work=work, slack_ns=_slack(test.policy),
+            )  # fmt: skip
+            self._name_task(thread, task)
+            threads.append(thread)
+        self.cyclictests[name] = tuple(threads)
+
+    def _name_task(self, name: str, task: int) -> None:
+        if name in self.tasks:
+            raise InputError(self.scenario.source, name, "expected each task's name once")
+        self.tasks[name] = task
+
+    # ---- guests ---------------------------------------------------------------------------------------------
+
+    def add_vcpus(self, guest: Guest) -> None:
+        """Add the guest's threads on the host: they exist before any guest CPU does."""
+        placement, lock = guest.placement, self.builder.lock()
+        everywhere = self.host.topology.cpu_ids
+        rows = []
+        for vcpu in range(placement.vcpus):
+            policy, priority = guest.schedule(vcpu)
+            name = f"{guest.name}/vcpu{vcpu}"
+            cpus = placement.vcpu_pins.get(vcpu) or everywhere
+            self._existing(cpus, f"guests.{guest.name}: vcpupin {vcpu}")
+            rows.append(self.builder.vcpu(name, self.kernel, cpus, POLICIES[policy], priority, lock=lock))
+            self._name_task(name, rows[-1])
+        name = f"{guest.name}/emulator"
+        cpus = placement.emulator_cpus or placement.floating_cpus or everywhere
+        self._existing(cpus, f"guests.{guest.name}: emulatorpin")
+        self.emulators[guest.name] = self.builder.server(name, self.kernel, cpus, state.OTHER, 0, lock=lock)
+        self._name_task(name, self.emulators[guest.name])
+        self.vcpus[guest.name] = rows
+
+    def add_guest(self, guest: Guest) -> None:
+        """Add the guest's kernel and CPUs, its workload and noise, and what occupies its emulator."""
+        rows = self.vcpus[guest.name]
+        kernel = self._add_kernel(guest.kernel, len(rows), guest=True)
+        isolation = guest.kernel.isolation(range(len(rows)))
+        for cpu, carrier in enumerate(rows):
+            self.builder.cpu(
+                f"{guest.name}/cpu{cpu}", kernel, carrier=carrier, nohz_full=cpu in isolation.nohz_full,
+                isolated=cpu in isolation.domain,
+            )  # fmt: skip
+        self._add_guest_noise(guest, kernel, isolation)
+        test = guest.model.workload.cyclictest
+        if test is not None:
+            self._add_cyclictest(f"{guest.name}/cyclictest", kernel, test, guest.workload_vcpus)
+
+    def _add_guest_noise(self, guest: Guest, kernel: int, isolation: Isolation) -> None:
+        profile: Profile = self.host.profile
+        for source, cpus in profile.guest_noise_on(isolation, guest.placement.vcpus):
+            self._add_noise(guest.name, kernel, source, cpus)
+        for item in profile.emulator:
+            name = f"{guest.name}/emulator/{item.name}"
+            self.builder.source(
+                name, state.NOISE_THREAD, task=self.emulators[guest.name], locked=item.holds_lock,
+                duration=self._table(item.duration), **self._arrival(name, item.arrival),
+            )  # fmt: skip
+        for exits in profile.vcpu_exits:
+            for vcpu, task in enumerate(self.vcpus[guest.name]):
+                if exits.vcpus == "all" or (exits.vcpus == "rt") == (vcpu in guest.placement.rt_vcpus):
+                    name = f"{guest.name}/vcpu{vcpu}/exits/{exits.name}"
+                    self.builder.source(
+                        name, state.NOISE_EXIT, task=task, duration=self._table(exits.duration),
+                        **self._arrival(name, exits.arrival),
+                    )  # fmt: skip
+
+    # ---- observation ----------------------------------------------------------------------------------------
+
+    def observed(self, wanted: Iterable[str] | None) -> list[int]:
+        """Return the tasks that get histograms: all but the kernel's own threads, those asked for first."""
+        for name in wanted or ():
+            if name not in self.tasks and name not in self.cyclictests:
+                known = ", ".join(sorted({*self.tasks, *self.cyclictests}))
+                raise InputError(self.scenario.source, "observe", f"expected tasks of {known}, found {name!r}")
+        return sorted(self.tasks.values())
+
+
+def uniform_below(seed: int, name: str, purpose: str, limit_ns: int) -> int:
+    """Draw a time in [0, `limit_ns`) from the stream of `name` and `purpose`."""
+    key, gamma = random.stream(seed, name, purpose)
+    return random.draw_int(key, gamma, 1) * limit_ns >> 64
+
+
+def _slack(policy: str) -> int:
+    return 0 if policy in ("fifo", "rr") else TIMER_SLACK_NS
+
+
+def pins_of(placement: Placement) -> dict[str, Any]:
+    """Return where a guest's threads may run, as plain data."""
+    return {
+        "vcpupin": {str(vcpu): list(cpus) for vcpu, cpus in sorted(placement.vcpu_pins.items())},
+        "emulatorpin": list(placement.emulator_cpus),
+        "rt_vcpus": list(placement.rt_vcpus),
+        "rt_priority": placement.rt_priority,
+    }

@@ -1,0 +1,91 @@
+"""The guests of a scenario on its host: placed by Nova one after the other, or pinned as a domain XML says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtsim.inputs.errors import InputError
+from rtsim.kernel import Kernel
+from rtsim.nova import Flavor, Image, Placement
+from rtsim.scenario.host import Host, kernel_of
+from rtsim.scenario.scenario import Scenario
+from rtsim.scenario.schema import GuestModel
+
+__all__ = ["Guest", "guests_of"]
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One guest on the host."""
+
+    model: GuestModel
+    placement: Placement
+    kernel: Kernel
+    workload_vcpus: tuple[int, ...]
+    """vCPUs that the workload runs on."""
+
+    @property
+    def name(self) -> str:
+        """Name in the scenario."""
+        return self.model.name
+
+    def schedule(self, vcpu: int) -> tuple[str, int]:
+        """Return policy and priority of a vCPU's thread."""
+        if vcpu not in self.placement.rt_vcpus:
+            return "other", 0
+        default = (self.placement.rt_policy, self.placement.rt_priority)
+        return self.placement.rt_priorities.get(vcpu, default)
+
+    def cpus_spent(self) -> int:
+        """Return how many host CPUs the guest keeps for itself, its emulator's own included."""
+        return len(self.placement.cpus_used)
+
+    def vcpus_left(self) -> int:
+        """Return how many vCPUs the workload has to itself: the realtime ones, or all of a guest without any."""
+        return len(self.placement.rt_vcpus) or self.placement.vcpus
+
+
+def guests_of(scenario: Scenario, host: Host) -> tuple[Guest, ...]:
+    """Place the scenario's guests in order; each sees the CPUs and memory that those before it use.
+
+    Raises
+    ------
+    InputError
+        A flavor, image or domain is wrong, or a workload names vCPUs that the guest does not have.
+    NovaRefusal
+        Nova refuses a guest, or has no place for it.
+    """
+    compute = host.compute
+    guests = []
+    for number, model in enumerate(scenario.model.guests):
+        place = f"guests[{number}]"
+        if model.domain is not None:
+            placement = Placement.from_domain_xml(scenario.folder / model.domain)
+        else:
+            assert model.flavor is not None
+            flavor = Flavor.from_openstack(_source(model.flavor, scenario.folder))
+            placement = compute.place(flavor, Image.from_openstack(_source(model.image, scenario.folder)))
+            compute = compute.claim(placement)
+        kernel = kernel_of(model.kernel, f"{scenario.source}: {place}.kernel")
+        guests.append(Guest(model, placement, kernel, _workload_vcpus(scenario, place, model, placement)))
+    return tuple(guests)
+
+
+def _source(value: str | dict[str, Any], folder: Path) -> Mapping[str, Any] | Path:
+    return folder / value if isinstance(value, str) else value
+
+
+def _workload_vcpus(scenario: Scenario, place: str, model: GuestModel, placement: Placement) -> tuple[int, ...]:
+    test = model.workload.cyclictest
+    if test is None:
+        return ()
+    if isinstance(test.cpus, str):
+        return placement.rt_vcpus or tuple(range(placement.vcpus))
+    unknown = [cpu for cpu in test.cpus if cpu >= placement.vcpus]
+    if unknown:
+        expected = f"expected vCPUs 0 to {placement.vcpus - 1}, found {unknown[0]}"
+        raise InputError(scenario.source, f"{place}.workload.cyclictest.cpus", expected)
+    return test.cpus

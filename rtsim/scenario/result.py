@@ -1,0 +1,205 @@
+"""What a run gives: for each task its latencies, their causes and the worst samples; for each CPU where its time went."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from rtsim.measure.histogram import LogLinearHistogram
+
+__all__ = ["Result", "TaskResult", "WorstSample", "merge_results"]
+
+SCHEMA = 1
+HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
+WORST = 10
+TABLE_QUANTILES = (0.5, 0.99, 0.9999)
+
+
+@dataclass(frozen=True)
+class WorstSample:
+    """One of the longest latencies, with its causes and what happened around it."""
+
+    release_ns: int
+    latency_ns: int
+    causes_ns: Mapping[str, int]
+    story: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the sample as plain data."""
+        return {
+            "release_ns": self.release_ns, "latency_ns": self.latency_ns, "causes_ns": dict(self.causes_ns),
+            "story": self.story,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One task, or several threads of a workload together, over the observed time."""
+
+    policy: str
+    cpus: tuple[int, ...]
+    histograms: Mapping[str, LogLinearHistogram]
+    """By the names of `HISTOGRAMS`; empty ones for tasks that are not observed."""
+    cpu_time_ns: int
+    wakeups: int
+    skipped: int
+    switches_voluntary: int
+    switches_involuntary: int
+    migrations: int
+    causes_ns: Mapping[str, int]
+    worst: tuple[WorstSample, ...]
+
+    @property
+    def latency(self) -> LogLinearHistogram:
+        """Release to user space."""
+        return self.histograms["latency"]
+
+    def merged(self, others: Iterable[TaskResult]) -> TaskResult:
+        """Return this and `others` as one: histograms and counts added, the worst samples of all."""
+        result = self
+        for other in others:
+            causes = {
+                cause: result.causes_ns.get(cause, 0) + other.causes_ns.get(cause, 0)
+                for cause in dict.fromkeys([*result.causes_ns, *other.causes_ns])
+            }
+            worst = sorted([*result.worst, *other.worst], key=lambda sample: -sample.latency_ns)[:WORST]
+            result = replace(
+                result,
+                cpus=tuple(sorted({*result.cpus, *other.cpus})),
+                histograms={name: result.histograms[name].merge(other.histograms[name]) for name in HISTOGRAMS},
+                causes_ns=causes,
+                worst=tuple(worst),
+                **{name: getattr(result, name) + getattr(other, name) for name in COUNTS},
+            )
+        return result
+
+    def to_json(self, duration_ns: int) -> dict[str, Any]:
+        """Return the task as plain data (the contract of ``rtsim run --json``)."""
+        return {
+            "policy": self.policy,
+            "cpus": list(self.cpus),
+            **{name: self.histograms[name].to_dist() for name in HISTOGRAMS},
+            "cpu_time_ns": self.cpu_time_ns,
+            "cpu_share": self.cpu_time_ns / duration_ns,
+            "wakeups": self.wakeups,
+            "skipped": self.skipped,
+            "switches_voluntary": self.switches_voluntary,
+            "switches_involuntary": self.switches_involuntary,
+            "migrations": self.migrations,
+            "causes_ns": dict(self.causes_ns),
+            "worst": [sample.to_json() for sample in self.worst],
+        }
+
+
+COUNTS = ("cpu_time_ns", "wakeups", "skipped", "switches_voluntary", "switches_involuntary", "migrations")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of a scenario, or several replications merged."""
+
+    version: str
+    scenario: Mapping[str, Any]
+    tasks: Mapping[str, TaskResult]
+    cpus: Mapping[int, Mapping[str, int]]
+    guests: Mapping[str, Mapping[str, Any]]
+    duration_ns: int
+    """Observed time; that of all replications together, where merged."""
+    events: int
+
+    def task(self, name: str) -> TaskResult:
+        """Return one task's result.
+
+        Raises
+        ------
+        KeyError
+            There is no such task; the message lists those there are.
+        """
+        try:
+            return self.tasks[name]
+        except KeyError:
+            raise KeyError(f"no task {name!r}; there are {', '.join(self.tasks)}") from None
+
+    def observed(self) -> list[str]:
+        """Return the names of the tasks with latency samples."""
+        return [name for name, task in self.tasks.items() if task.latency.count]
+
+    def worst(self, count: int = WORST, task: str | None = None) -> list[WorstSample]:
+        """Return the longest latencies of a task, by default of the first workload, longest first."""
+        return list(self.task(task or self.headline()).worst[:count])
+
+    def headline(self) -> str:
+        """Return the task most people look at first: a guest's cyclictest, else the first observed task."""
+        names = self.observed()
+        for name in names:
+            if name.endswith("/cyclictest") or name == "cyclictest":
+                return name
+        return names[0] if names else next(iter(self.tasks))
+
+    def latencies(self) -> pd.DataFrame:
+        """Return count, quantiles and extremes of the latencies in us, a row a task."""
+        rows = []
+        for name in self.observed():
+            latency = self.tasks[name].latency
+            row: dict[str, Any] = {"task": name, "count": latency.count, "min_us": _us(latency.min_ns)}
+            row["mean_us"] = _us(latency.mean_ns)
+            for q in TABLE_QUANTILES:
+                row[f"p{q * 100:g}_us"] = _us(latency.quantile(q))
+            rows.append({**row, "max_us": _us(latency.max_ns)})
+        return pd.DataFrame(rows).set_index("task") if rows else pd.DataFrame()
+
+    def causes(self) -> pd.DataFrame:
+        """Return the mean latency by cause in us: a row a task, a column a cause."""
+        rows = {
+            name: {cause: total / self.tasks[name].latency.count / 1000 for cause, total in causes.items()}
+            for name in self.observed()
+            if (causes := self.tasks[name].causes_ns)
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").fillna(0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain data (the contract of ``rtsim run --json``)."""
+        return {
+            "schema": SCHEMA,
+            "rtsim": self.version,
+            "scenario": dict(self.scenario),
+            "duration_ns": self.duration_ns,
+            "events": self.events,
+            "tasks": {name: task.to_json(self.duration_ns) for name, task in self.tasks.items()},
+            "cpus": {str(cpu): dict(account) for cpu, account in self.cpus.items()},
+            "guests": {name: dict(guest) for name, guest in self.guests.items()},
+            "bounds": {},
+        }
+
+    def __repr__(self) -> str:
+        return f"<Result: {len(self.observed())} observed tasks, {self.duration_ns / 1e9:g} s>"
+
+    def _repr_html_(self) -> str:
+        table = self.latencies().to_html(float_format="%.1f", border=0)
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{table}"
+
+
+def merge_results(results: Sequence[Result]) -> Result:
+    """Return replications of one scenario as one result; the first one's scenario stands for all."""
+    first = results[0]
+    tasks = {
+        name: task.merged(other.tasks[name] for other in results[1:])
+        for name, task in first.tasks.items()
+        if all(name in other.tasks for other in results)
+    }
+    cpus = {
+        cpu: {bucket: sum(result.cpus[cpu][bucket] for result in results) for bucket in account}
+        for cpu, account in first.cpus.items()
+    }
+    return replace(
+        first, tasks=tasks, cpus=cpus, duration_ns=sum(result.duration_ns for result in results),
+        events=sum(result.events for result in results),
+    )  # fmt: skip
+
+
+def _us(value_ns: float | None) -> float | None:
+    return None if value_ns is None else round(value_ns / 1000, 3)

@@ -1,0 +1,162 @@
+"""Simulating a scenario once, on either clock, and reading the result off the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+import simpy
+
+from rtsim.engine import state, trace
+from rtsim.engine.clock import run_until
+from rtsim.engine.simpy_clock import SimpyHost
+from rtsim.inputs.errors import RtsimError
+from rtsim.measure.histogram import LogLinearHistogram
+from rtsim.scenario.assemble import POLICIES, Assembly, assemble, pins_of
+from rtsim.scenario.result import HISTOGRAMS, Result, TaskResult, WorstSample
+from rtsim.scenario.scenario import Scenario
+from rtsim.scenario.story import story
+
+__all__ = ["Clock", "read_result", "simulate"]
+
+Clock = Literal["compiled", "simpy"]
+Progress = Callable[[int, int], None]
+
+POLICY_NAMES = {number: name for name, number in POLICIES.items()}
+BUCKETS = ("task_ns", "irq_ns", "softirq_ns", "hardware_ns", "idle_ns")
+TASK_COUNTS = ("cpu_ns", "wakeups", "skipped", "voluntary", "involuntary", "migrations")
+
+
+def simulate(scenario: Scenario, *, clock: Clock = "compiled", progress: Progress | None = None) -> Result:
+    """Run a scenario once.
+
+    Parameters
+    ----------
+    clock
+        ``compiled``, or ``simpy`` for the same events as a SimPy process.
+    progress
+        Called now and then with simulated and total time in ns.
+
+    Raises
+    ------
+    InputError
+        The scenario is wrong.
+    NovaRefusal
+        Nova refuses one of its guests.
+    """
+    assembly = assemble(scenario)
+    end = assembly.warmup_ns + assembly.duration_ns
+    if clock == "compiled":
+        run_until(assembly.state, assembly.warmup_ns)
+        before = _counters(assembly)
+        run_until(assembly.state, end, progress)
+    else:
+        env = simpy.Environment(initial_time=0)
+        host = SimpyHost(env, assembly.state, assembly.names)
+        _run_simpy(env, host, assembly.warmup_ns)
+        before = _counters(assembly)
+        _run_simpy(env, host, end)
+    return read_result(scenario, assembly, before)
+
+
+def _run_simpy(env: simpy.Environment, host: SimpyHost, until_ns: int) -> None:
+    env.run(until=until_ns + 1)
+    host.finish(until_ns)
+
+
+Counters = dict[str, np.ndarray[Any, Any]]
+
+
+def _counters(assembly: Assembly) -> Counters:
+    """Return a copy of what has been counted so far, to be taken off at the end: the warm-up."""
+    s = assembly.state
+    return {
+        **{name: np.array(s.cpus[name]) for name in BUCKETS},
+        **{name: np.array(s.tasks[name]) for name in TASK_COUNTS},
+    }
+
+
+def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Result:
+    """Return the result that a finished state holds; `before` are the counters at the end of the warm-up."""
+    s, names = assembly.state, assembly.names
+    m = s.m[0]
+    if m["broken_causes"]:
+        raise RtsimError(f"{scenario.source}: causes of {m['broken_causes']} samples do not sum to their latency")
+    tasks = {name: _task(assembly, row, before) for row, name in enumerate(names.tasks)}
+    for together, threads in assembly.cyclictests.items():
+        if len(threads) > 1:
+            tasks[together] = tasks[threads[0]].merged(tasks[thread] for thread in threads[1:])
+    cpus = {
+        cpu: {name: int(s.cpus[cpu][name] - before[name][cpu]) for name in BUCKETS} for cpu in range(m["n_host_cpus"])
+    }
+    guests = {
+        guest.name: {
+            "placement": pins_of(guest.placement), "cpus_spent": guest.cpus_spent(),
+            "workload_vcpus": guest.vcpus_left(),
+        }
+        for guest in assembly.guests
+    }  # fmt: skip
+    data = {key: value for key, value in scenario.data.items() if key != "variants"}
+    return Result(version("rtsim"), data, tasks, cpus, guests, assembly.duration_ns, int(m["events"]))
+
+
+def _task(assembly: Assembly, row: int, before: Counters) -> TaskResult:
+    s = assembly.state
+    task = s.tasks[row]
+    watch = int(task["watch"])
+    counts = {name: int(task[name] - before[name][row]) for name in TASK_COUNTS}
+    return TaskResult(
+        policy=POLICY_NAMES[int(task["policy"])],
+        cpus=_cpus(task["allowed"]),
+        histograms=_histograms(assembly, watch),
+        cpu_time_ns=counts["cpu_ns"],
+        wakeups=counts["wakeups"],
+        skipped=counts["skipped"],
+        switches_voluntary=counts["voluntary"],
+        switches_involuntary=counts["involuntary"],
+        migrations=counts["migrations"],
+        causes_ns=_causes(assembly, s.cause_totals[watch]) if watch >= 0 else {},
+        worst=_worst(assembly, watch) if watch >= 0 else (),
+    )
+
+
+def _cpus(words: np.ndarray[Any, Any]) -> tuple[int, ...]:
+    return tuple(64 * i + bit for i, word in enumerate(words) for bit in range(64) if (int(word) >> bit) & 1)
+
+
+EMPTY = LogLinearHistogram(np.zeros(1, np.int64), total_ns=0, min_ns=None, max_ns=None)
+
+
+def _histograms(assembly: Assembly, watch: int) -> dict[str, LogLinearHistogram]:
+    if watch < 0:
+        return dict.fromkeys(HISTOGRAMS, EMPTY)
+    w = assembly.state.watches[watch]
+    found = {}
+    for which, name in enumerate(HISTOGRAMS):
+        some = w["count"][which] > 0
+        found[name] = LogLinearHistogram(
+            assembly.state.histograms[watch, which], total_ns=int(w["total"][which]),
+            min_ns=int(w["least"][which]) if some else None, max_ns=int(w["most"][which]) if some else None,
+        )  # fmt: skip
+    return found
+
+
+def _causes(assembly: Assembly, vector: np.ndarray[Any, Any]) -> dict[str, int]:
+    """Return the causes that are not zero, largest first."""
+    names = assembly.names.causes()
+    found = {names[i]: int(vector[i]) for i in np.flatnonzero(vector)}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _worst(assembly: Assembly, watch: int) -> tuple[WorstSample, ...]:
+    s = assembly.state
+    first = watch * state.WORST_SAMPLES
+    samples = []
+    for row in range(first, first + int(s.watches[watch]["worst_count"])):
+        kept, causes = s.worst[row], _causes(assembly, s.worst_causes[row])
+        release, latency = int(kept["release"]), int(kept["latency"])
+        window = trace.rows(kept["window"], int(kept["trace_count"]))
+        samples.append(WorstSample(release, latency, causes, story(release, latency, causes, window, assembly.names)))
+    return tuple(sorted(samples, key=lambda sample: (-sample.latency_ns, sample.release_ns)))

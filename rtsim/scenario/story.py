@@ -1,0 +1,68 @@
+"""The story of a slow sample: who ran, for how long, why, from its causes and the trace around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rtsim.engine import state
+from rtsim.engine.builder import Names
+from rtsim.inputs.units import format_ns
+
+__all__ = ["story"]
+
+PARTS = 4
+EVENTS = 14
+
+PHRASES = {
+    "hardware": "the hardware stalled",
+    "irq": "interrupts ran",
+    "softirq": "softirqs ran",
+    "idle_exit": "the CPU left its idle state",
+    "preempt_off": "a kernel section could not be preempted",
+    "switch": "the CPU switched tasks",
+    "timer_slack": "the timer's slack passed",
+    "vm_exit": "the vCPU left the guest",
+    "vm_entry": "the vCPU entered the guest",
+    "emulator": "the vCPU waited for QEMU and its lock",
+}
+
+Record = tuple[int, int, int, int, int]
+
+
+def story(
+    release_ns: int, latency_ns: int, causes_ns: Mapping[str, int], window: Iterator[Record], names: Names
+) -> str:
+    """Return one sample as text: its largest causes first, then what happened from its release on."""
+    largest = sorted(causes_ns.items(), key=lambda item: -item[1])
+    parts = [f"{_phrase(cause)} {format_ns(part)}" for cause, part in largest[:PARTS]]
+    rest = sum(part for _, part in largest[PARTS:])
+    if rest:
+        parts.append(f"the rest {format_ns(rest)}")
+    told = [_event(record, release_ns, names) for record in window if record[0] >= release_ns - latency_ns]
+    relevant = [event for event in told if event][-EVENTS:]
+    happened = f" [{'; '.join(relevant)}]" if relevant else ""
+    return f"{format_ns(latency_ns)}: {', '.join(parts)}{happened}"
+
+
+def _phrase(cause: str) -> str:
+    if cause.startswith("thread:"):
+        return f"{cause.removeprefix('thread:')} ran"
+    if cause.startswith("guest/"):
+        return f"in the guest {PHRASES[cause.removeprefix('guest/')]}"
+    return PHRASES[cause]
+
+
+def _event(record: Record, release_ns: int, names: Names) -> str:
+    """Return a trace record in words, with its time after the release; nothing for those that tell little."""
+    time, kind, cpu, task, value = record
+    where = names.cpus[cpu] if 0 <= cpu < len(names.cpus) else "all CPUs"
+    when = f"{(time - release_ns) / 1000:+.1f} us"
+    if kind == state.TR_SWITCH:
+        return f"{when} {where} switches to {names.tasks[task] if task >= 0 else 'idle'}"
+    if kind == state.TR_WAKING:
+        return f"{when} {names.tasks[task]} wakes on {where}"
+    if kind in (state.TR_HARDWARE, state.TR_NMI, state.TR_NOISE):
+        return f"{when} {names.sources[task]} strikes {where} for {format_ns(value)}" if kind != state.TR_HARDWARE else ""
+    if kind == state.TR_LOCK_WAIT:
+        return f"{when} {names.tasks[task]} waits for the lock that {names.tasks[value]} holds"
+    return ""

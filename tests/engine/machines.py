@@ -1,0 +1,179 @@
+"""Random small machines as plain data (JSON), and the state each describes: what the clocks are compared on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from rtsim.engine import state as es
+from rtsim.engine.builder import Builder, Names
+from rtsim.engine.state import State
+
+US = 1_000
+MS = 1_000_000
+
+COSTS = (
+    "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
+    "preempt_off", "vm_entry",
+)  # fmt: skip
+
+durations = st.one_of(st.just(0), st.integers(1, 20 * US))
+long_durations = st.one_of(st.integers(1, 50 * US), st.integers(1, 2 * MS))
+
+
+@st.composite
+def kernels(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw the rules and costs of a kernel."""
+    return {
+        "tick_ns": draw(st.sampled_from([1 * MS, 4 * MS])),
+        "preempt": draw(st.integers(0, 4)),
+        "fair": draw(st.integers(0, 1)),
+        "costs": {name: [draw(durations), draw(durations)] for name in COSTS},
+        "vm_exit": [draw(durations) for _ in range(4)],
+    }
+
+
+@st.composite
+def workloads(draw: st.DrawFn, cpus: int) -> list[dict[str, Any]]:
+    """Draw hogs and periodic tasks on `cpus` CPUs."""
+    return [
+        {
+            "kind": draw(st.sampled_from(["hog", "periodic"])),
+            "cpus": sorted(draw(st.sets(st.integers(0, cpus - 1), min_size=1))),
+            "policy": draw(st.sampled_from([es.FIFO, es.RR, es.OTHER, es.BATCH, es.IDLE_POLICY])),
+            "priority": draw(st.integers(1, 19)),
+            "period": draw(st.integers(100 * US, 3 * MS)),
+            "first": draw(st.integers(0, 2 * MS)),
+            "work": draw(long_durations),
+            "slack": draw(st.sampled_from([0, 50 * US])),
+            "catch_up": draw(st.booleans()),
+        }
+        for _ in range(draw(st.integers(0, 3)))
+    ]
+
+
+@st.composite
+def noises(draw: st.DrawFn, cpus: int, guest_cpus: int) -> list[dict[str, Any]]:
+    """Draw noise of every class on host and guest."""
+    return [
+        {
+            "kind": draw(st.integers(es.NOISE_HARDWARE, es.NOISE_EXIT)),
+            "level": draw(st.sampled_from(["host", "guest"])) if guest_cpus else "host",
+            "cpu": draw(st.integers(0, max(cpus, guest_cpus) - 1)),
+            "policy": draw(st.sampled_from([es.STOP, es.FIFO, es.OTHER])),
+            "kthread": draw(st.booleans()),
+            "locked": draw(st.booleans()),
+            "arrival": draw(st.sampled_from(["periodic", "renewal", "bursts"])),
+            "interval": [draw(st.integers(100 * US, 1 * MS)), draw(st.integers(1, 3 * MS))],
+            "duration": [draw(durations), draw(long_durations)],
+        }
+        for _ in range(draw(st.integers(0, 5)))
+    ]
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a host of 1 to 3 CPUs with 0 to 2 guests' vCPUs, tasks and noise."""
+    cpus = draw(st.integers(1, 3))
+    vcpus = draw(st.integers(0, 3))
+    return {
+        "seed": draw(st.integers(0, 2**31)),
+        "cpus": cpus,
+        "nohz_full": draw(st.booleans()),
+        "isolated": draw(st.booleans()),
+        "kernel": draw(kernels()),
+        "guest_kernel": draw(kernels()),
+        "vcpus": [
+            {
+                "cpus": sorted(draw(st.sets(st.integers(0, cpus - 1), min_size=1))),
+                "policy": draw(st.sampled_from([es.FIFO, es.OTHER])),
+            }
+            for _ in range(vcpus)
+        ],
+        "emulator_cpus": sorted(draw(st.sets(st.integers(0, cpus - 1), min_size=1))),
+        "tasks": draw(workloads(cpus)),
+        "guest_tasks": draw(workloads(vcpus)) if vcpus else [],
+        "noise": draw(noises(cpus, vcpus)),
+        "until": draw(st.integers(1, 8)) * MS,
+    }
+
+
+def _uniform(b: Builder, bounds: list[int]) -> int:
+    low, high = sorted(bounds)
+    steps = 2048
+    return b.table([low + (high - low) * i // steps for i in range(steps + 1)])
+
+
+def _kernel(b: Builder, spec: dict[str, Any], cpus: int) -> int:
+    return b.kernel(
+        cpus, tick_ns=spec["tick_ns"], preempt=spec["preempt"], fair=spec["fair"], sched_latency=6 * MS,
+        min_granularity=750 * US, wakeup_granularity=MS, base_slice=700 * US, rr_ticks=2,
+        vm_exit=[b.constant(ns) for ns in spec["vm_exit"]],
+        **{name: _uniform(b, bounds) for name, bounds in spec["costs"].items()},
+    )  # fmt: skip
+
+
+def _add_tasks(b: Builder, kernel: int, level: str, specs: list[dict[str, Any]]) -> list[int]:
+    rows = []
+    for number, spec in enumerate(specs):
+        common = (f"{level}/{spec['kind']}{number}", kernel, spec["cpus"], spec["policy"], spec["priority"])
+        if spec["kind"] == "hog":
+            rows.append(b.hog(*common))
+        else:
+            rows.append(
+                b.periodic(
+                    *common, period_ns=spec["period"], first_ns=spec["first"], work=b.constant(spec["work"]),
+                    slack_ns=spec["slack"], catch_up=spec["catch_up"],
+                )
+            )  # fmt: skip
+    return rows
+
+
+def _add_noise(b: Builder, number: int, spec: dict[str, Any], kernels: dict[str, int], vcpus: list[int], emu: int) -> None:
+    level, kind = spec["level"], spec["kind"]
+    kernel = kernels[level]
+    count = b.kernels[kernel]["cpu_count"]
+    local = spec["cpu"] % count
+    cpu = b.kernels[kernel]["cpu_base"] + local
+    task, locked = es.NONE, False
+    if kind == es.NOISE_EXIT or (level == "guest" and kind in (es.NOISE_HARDWARE, es.NOISE_NMI)):
+        if not vcpus:
+            return
+        kind, task = es.NOISE_EXIT, vcpus[spec["cpu"] % len(vcpus)]
+    elif kind == es.NOISE_THREAD:
+        if spec["locked"] and emu >= 0:
+            task, locked = emu, True
+        else:
+            task = b.server(f"{level}/kthread{number}", kernel, [local], spec["policy"], 5, kthread=int(spec["kthread"]))
+    elif kind == es.NOISE_HARDWARE and spec["locked"]:
+        cpu = es.NONE
+    arrival: dict[str, Any] = {"interval": _uniform(b, spec["interval"])}
+    if spec["arrival"] == "periodic":
+        arrival = {"period_ns": spec["interval"][0], "phase_ns": spec["interval"][1]}
+    elif spec["arrival"] == "bursts":
+        arrival |= {"burst_size": 3, "burst_spacing_ns": 5 * US}
+    b.source(f"{level}/noise{number}", kind, cpu=cpu, task=task, locked=locked, duration=_uniform(b, spec["duration"]), **arrival)
+
+
+def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Names]:
+    """Lay out the state of a drawn machine; every task but kernel threads is observed."""
+    b = Builder(seed=spec["seed"], trace_length=trace_length)
+    host = _kernel(b, spec["kernel"], spec["cpus"])
+    for cpu in range(spec["cpus"]):
+        b.cpu(f"host/cpu{cpu}", host, nohz_full=spec["nohz_full"] and cpu > 0, isolated=spec["isolated"] and cpu > 0)
+    watched = _add_tasks(b, host, "host", spec["tasks"])
+    vcpus: list[int] = []
+    emulator = es.NONE
+    kernels = {"host": host, "guest": host}
+    if spec["vcpus"]:
+        lock = b.lock()
+        vcpus = [b.vcpu(f"guest/vcpu{i}", host, v["cpus"], v["policy"], 1, lock=lock) for i, v in enumerate(spec["vcpus"])]
+        emulator = b.server("guest/emulator", host, spec["emulator_cpus"], es.OTHER, 0, lock=lock)
+        kernels["guest"] = guest = _kernel(b, spec["guest_kernel"], len(vcpus))
+        for i, vcpu in enumerate(vcpus):
+            b.cpu(f"guest/cpu{i}", guest, carrier=vcpu)
+        watched += [*vcpus, emulator, *_add_tasks(b, guest, "guest", spec["guest_tasks"])]
+    for number, noise in enumerate(spec["noise"]):
+        _add_noise(b, number, noise, kernels, vcpus, emulator)
+    return b.build(watched)
