@@ -38,7 +38,8 @@ from rtsim.engine.state import (
     WORST_SAMPLES,
     State,
     allocate,
-)  # fmt: skip
+)
+from rtsim.kernel.weights import IDLE_WEIGHT, nice_weight
 
 __all__ = ["Builder", "Names"]
 
@@ -149,10 +150,11 @@ class Builder:
         self.tasks.append(
             {
                 "kernel": kernel, "cpu": first + allowed[0], "policy": policy, "prio": _kernel_prio(policy, priority),
-                "weight": _weight(policy, priority), "allowed": _mask(allowed), "nr_allowed": len(allowed), "next": NONE,
-                "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE, "job_sampled": NONE,
-                "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE, "watch": NONE,
-                "pc": len(self.ops), "rr_left": self.kernels[kernel].get("rr_ticks", 1), "state": RUNNABLE, "fresh": 0,
+                "weight": _weight(policy, priority), "allowed": _mask(allowed), "nr_allowed": len(allowed),
+                "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
+                "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
+                "watch": NONE, "pc": len(self.ops), "rr_left": self.kernels[kernel].get("rr_ticks", 1),
+                "state": RUNNABLE,
                 **fields,
             }
         )  # fmt: skip
@@ -178,7 +180,15 @@ class Builder:
         return task
 
     def server(
-        self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *, lock: int = NONE, **fields: Any
+        self,
+        name: str,
+        kernel: int,
+        cpus: Iterable[int],
+        policy: int,
+        priority: int,
+        *,
+        lock: int = NONE,
+        **fields: Any,
     ) -> int:
         """Add a task that serves the jobs of noise sources, one after the other."""
         task = self._task(
@@ -222,6 +232,8 @@ class Builder:
 
     def build(self, watched: Sequence[int], observe_from_ns: int = 0) -> tuple[State, Names]:
         """Lay the state out; `watched` tasks get histograms, causes and worst samples."""
+        if self.trace_length < 1 or self.trace_length & (self.trace_length - 1):
+            raise ValueError(f"the trace's length is a power of two, not {self.trace_length}")
         for watch, task in enumerate(watched):
             self.tasks[task]["watch"] = watch
         for index, row in enumerate(self.cpus):
@@ -233,8 +245,8 @@ class Builder:
         causes = 2 * CAUSES + len(self.tasks)
         slots = 3 * len(self.cpus) + len(self.sources)
         machine = {
-            "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes, "n_slots": slots, "handling": NONE,
-            "observe_from": observe_from_ns, "action": ACT_START,
+            "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes, "n_slots": slots,
+            "source_slots": 3 * len(self.cpus), "handling": NONE, "observe_from": observe_from_ns, "action": ACT_START,
         }  # fmt: skip
         worst = len(watched) * WORST_SAMPLES
         built = State(
@@ -257,8 +269,7 @@ class Builder:
             worst_causes=np.zeros((worst, causes), np.int64),
             trace=allocate(state.TRACE, self.trace_length),
         )
-        for row in range(len(self.cpus)):
-            built.cpus[row]["left"][BASE] = NONE
+        built.cpus["left"][:, BASE] = NONE
         return built, names
 
 
@@ -287,13 +298,5 @@ def _kernel_prio(policy: int, priority: int) -> int:
 
 def _weight(policy: int, priority: int) -> int:
     if policy == state.IDLE_POLICY:
-        return 3
-    return SCHED_PRIO_TO_WEIGHT[priority + 20] if policy in (state.OTHER, state.BATCH) else 0
-
-
-# fmt: off
-SCHED_PRIO_TO_WEIGHT = (
-    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501, 1991,
-    1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
-)
-# fmt: on
+        return IDLE_WEIGHT
+    return nice_weight(priority) if policy in (state.OTHER, state.BATCH) else 0

@@ -1,9 +1,10 @@
-"""The event calendar: a 4-ary heap over a fixed set of slots, each armed for one time or not at all.
+"""The event calendar: two 4-ary heaps over a fixed set of slots, each armed for one time or not at all.
 
 A slot is one thing that can happen (this CPU's stretch ends, that source strikes). Slots are numbered by rank of their
-kind, then by entity, so that (time, slot) is the documented order of ties (time, rank, entity). Re-arming moves a slot
-where it stands. The slot whose event is being handled keeps its place, being the minimum, until its handler has
-re-armed it or has returned.
+kind, then by entity, so that (time, slot) is the documented order of ties (time, rank, entity). What CPUs do next lies
+microseconds ahead and changes all the time; what noise sources do next lies far ahead and hardly ever does: a heap each
+keeps the busy one small. Re-arming moves a slot where it stands. The slot whose event is being handled keeps its place,
+being the minimum, until its handler has re-armed it or has returned.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from __future__ import annotations
 from rtsim.engine.jit import handler
 from rtsim.engine.state import NEVER, State
 
-__all__ = ["arm", "disarm", "finish_event", "next_event", "slot_time"]
+__all__ = ["arm", "disarm", "finish_event", "next_event", "next_time", "slot_time"]
+
+
+@handler
+def _heap_of(s: State, slot: int) -> int:
+    return 0 if slot < s.m[0].source_slots else 1
+
+
+@handler
+def _first(s: State, heap: int) -> int:
+    """Return the position of the root of `heap`."""
+    return 0 if heap == 0 else s.m[0].source_slots
 
 
 @handler
@@ -20,45 +32,43 @@ def _before(time_a: int, slot_a: int, time_b: int, slot_b: int) -> bool:
 
 
 @handler
-def _sift_up(s: State, position: int, time: int, slot: int) -> None:
-    heap = s.calendar
-    while position > 0:
-        parent = (position - 1) >> 2
-        above = heap[parent]
+def _sift_up(s: State, first: int, position: int, time: int, slot: int) -> None:
+    entries = s.calendar
+    while position > first:
+        parent = first + ((position - first - 1) >> 2)
+        above = entries[parent]
         if not _before(time, slot, above.time, above.slot):
             break
-        heap[position].time = above.time
-        heap[position].slot = above.slot
-        heap[above.slot].position = position
+        entries[position].time = above.time
+        entries[position].slot = above.slot
+        entries[above.slot].position = position
         position = parent
-    heap[position].time = time
-    heap[position].slot = slot
-    heap[slot].position = position
+    entries[position].time = time
+    entries[position].slot = slot
+    entries[slot].position = position
 
 
 @handler
-def _sift_down(s: State, position: int, time: int, slot: int) -> None:
-    heap = s.calendar
-    size = s.m[0].heap_size
+def _sift_down(s: State, first: int, end: int, position: int, time: int, slot: int) -> None:
+    entries = s.calendar
     while True:
-        child = 4 * position + 1
-        if child >= size:
+        child = first + 4 * (position - first) + 1
+        if child >= end:
             break
         best = child
-        last = min(child + 4, size)
-        for other in range(child + 1, last):
-            if _before(heap[other].time, heap[other].slot, heap[best].time, heap[best].slot):
+        for other in range(child + 1, min(child + 4, end)):
+            if _before(entries[other].time, entries[other].slot, entries[best].time, entries[best].slot):
                 best = other
-        below = heap[best]
+        below = entries[best]
         if not _before(below.time, below.slot, time, slot):
             break
-        heap[position].time = below.time
-        heap[position].slot = below.slot
-        heap[below.slot].position = position
+        entries[position].time = below.time
+        entries[position].slot = below.slot
+        entries[below.slot].position = position
         position = best
-    heap[position].time = time
-    heap[position].slot = slot
-    heap[slot].position = position
+    entries[position].time = time
+    entries[position].slot = slot
+    entries[slot].position = position
 
 
 @handler
@@ -67,15 +77,17 @@ def arm(s: State, slot: int, time: int) -> None:
     m = s.m[0]
     if m.handling == slot:
         m.handling = -1
+    heap = _heap_of(s, slot)
+    first = _first(s, heap)
     position = s.calendar[slot].position
     if position < 0:
-        position = m.heap_size
-        m.heap_size += 1
-        _sift_up(s, position, time, slot)
+        position = first + m.heap_size[heap]
+        m.heap_size[heap] += 1
+        _sift_up(s, first, position, time, slot)
     elif time < s.calendar[position].time:
-        _sift_up(s, position, time, slot)
+        _sift_up(s, first, position, time, slot)
     else:
-        _sift_down(s, position, time, slot)
+        _sift_down(s, first, first + m.heap_size[heap], position, time, slot)
 
 
 @handler
@@ -85,16 +97,18 @@ def disarm(s: State, slot: int) -> None:
     position = s.calendar[slot].position
     if position < 0 or m.handling == slot:
         return
+    heap = _heap_of(s, slot)
+    first = _first(s, heap)
     s.calendar[slot].position = -1
-    m.heap_size -= 1
-    last = s.calendar[m.heap_size]
-    if position == m.heap_size:
+    m.heap_size[heap] -= 1
+    end = first + m.heap_size[heap]
+    if position == end:
         return
-    time, moved = last.time, last.slot
+    time, moved = s.calendar[end].time, s.calendar[end].slot
     if _before(time, moved, s.calendar[position].time, s.calendar[position].slot):
-        _sift_up(s, position, time, moved)
+        _sift_up(s, first, position, time, moved)
     else:
-        _sift_down(s, position, time, moved)
+        _sift_down(s, first, end, position, time, moved)
 
 
 @handler
@@ -107,9 +121,30 @@ def slot_time(s: State, slot: int) -> int:
 
 
 @handler
+def _next_heap(s: State) -> int:
+    """Return the heap that holds the next event, -1 if both are empty."""
+    m = s.m[0]
+    if m.heap_size[1] == 0:
+        return 0 if m.heap_size[0] > 0 else -1
+    if m.heap_size[0] == 0:
+        return 1
+    # a CPU's slot is always lower than a source's, so it wins a tie
+    return 0 if s.calendar[0].time <= s.calendar[m.source_slots].time else 1
+
+
+@handler
+def next_time(s: State) -> int:
+    """Return when the next event happens, NEVER if nothing is armed."""
+    heap = _next_heap(s)
+    if heap < 0:
+        return NEVER
+    return s.calendar[_first(s, heap)].time
+
+
+@handler
 def next_event(s: State) -> int:
     """Return the slot that happens next, and mark it as being handled; the calendar must not be empty."""
-    slot = s.calendar[0].slot
+    slot = s.calendar[_first(s, _next_heap(s))].slot
     s.m[0].handling = slot
     return slot
 

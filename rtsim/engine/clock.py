@@ -64,7 +64,7 @@ def _counting(progress: Progress | None) -> Iterator[None]:
         yield
 
 
-class _Counter(numba_event.Listener):  # type: ignore[misc]
+class _Counter(numba_event.Listener):
     """Counts finished compilations of handlers."""
 
     def __init__(self, progress: Progress) -> None:

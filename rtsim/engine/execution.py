@@ -2,7 +2,8 @@
 
 Levels, weakest first: the base (a task, a context switch, idle, leaving idle), softirq, hard interrupt, NMI, hardware
 stall. A stronger level suspends the weaker ones, whose work left is kept in ns; the running one's end stands in the
-calendar (NONE: nothing is under way at the base). Interrupts wait while they are off: in a switch, in VM entry and exit, in another interrupt.
+calendar (NONE: nothing is under way at the base). Interrupts wait while they are off: in a switch, in VM entry and
+exit, in another interrupt.
 """
 
 from __future__ import annotations

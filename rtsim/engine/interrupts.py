@@ -37,13 +37,20 @@ from rtsim.engine.state import (
     VM_ENTRY,
     VM_EXIT,
     State,
-)  # fmt: skip
+)
 from rtsim.kvm import vcpu
 from rtsim.sched import core
 
 __all__ = [
-    "at_base", "deliver", "end_level", "end_section", "finish_switch", "leave_idle", "open_expired", "wake_from_irq",
-]  # fmt: skip
+    "at_base",
+    "deliver",
+    "end_level",
+    "end_section",
+    "finish_switch",
+    "leave_idle",
+    "open_expired",
+    "wake_from_irq",
+]
 
 
 @handler

@@ -17,7 +17,6 @@ rank  kind of slot           entity
 from __future__ import annotations
 
 from rtsim.engine import calendar, interrupts, noise, observe, program
-from rtsim.engine import state_type as _  # tells Numba what a State is
 from rtsim.engine.jit import entry_point, handler
 from rtsim.engine.start import start_tasks
 from rtsim.engine.state import (
@@ -33,9 +32,12 @@ from rtsim.engine.state import (
     IRQ_TIMER,
     SWITCH,
     State,
-)  # fmt: skip
+)
+from rtsim.engine.state_type import declare_state
 
 __all__ = ["advance"]
+
+declare_state()
 
 
 @handler
@@ -94,14 +96,16 @@ def advance(s: State, until: int, most: int) -> int:
         _act(s)
     handled = 0
     while handled < most:
-        if m.heap_size == 0 or s.calendar[0].time > until:
+        time = calendar.next_time(s)
+        if time > until:
             m.now = until
             for cpu in range(len(s.cpus)):
                 observe.account(s, cpu)
             break
-        m.now = s.calendar[0].time
+        m.now = time
         _dispatch(s, calendar.next_event(s))
         calendar.finish_event(s)
         handled += 1
     m.events += handled
+    m.next_at = calendar.next_time(s)
     return handled

@@ -26,7 +26,7 @@ from rtsim.engine.state import (
     TR_NMI,
     TR_NOISE,
     State,
-)  # fmt: skip
+)
 from rtsim.kvm import vcpu
 
 __all__ = ["next_arrival", "source_slot", "strike"]

@@ -7,7 +7,10 @@ the wait is charged when it ends). Stretches never overlap and leave no gap, so 
 
 from __future__ import annotations
 
+import numpy as np
+
 from rtsim.engine import trace
+from rtsim.engine.bits import leading_zeros
 from rtsim.engine.jit import handler
 from rtsim.engine.state import (
     BASE,
@@ -37,12 +40,20 @@ from rtsim.engine.state import (
     WANTS_LOCK,
     WORST_SAMPLES,
     State,
-)  # fmt: skip
+)
 
 __all__ = [
-    "account", "attach", "bucket_index", "close_watch", "count_value", "detach", "follow", "hand_over", "open_watch",
+    "account",
+    "attach",
+    "bucket_index",
+    "close_watch",
+    "count_value",
+    "detach",
+    "follow",
+    "hand_over",
+    "open_watch",
     "sample_behind_itself",
-]  # fmt: skip
+]
 
 
 @handler
@@ -298,9 +309,7 @@ def bucket_index(value: int) -> int:
     """Return the histogram bucket of `value` ns: exact below 2048, then 1024 buckets an octave."""
     if value < 2048:
         return value
-    exponent = 11
-    while value >> (exponent + 1) != 0:
-        exponent += 1
+    exponent = 63 - leading_zeros(np.uint64(value))
     return 2048 + (exponent - 11) * 1024 + (value >> (exponent - 10)) - 1024
 
 

@@ -20,7 +20,7 @@ from rtsim.engine.state import (
     SLEEPING,
     TASK_RUNS,
     State,
-)  # fmt: skip
+)
 from rtsim.kvm import lock, vcpu
 from rtsim.sched import core
 

@@ -9,9 +9,11 @@ no floating point, the same bytes on any machine.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
+from rtsim.engine.bits import leading_zeros
 from rtsim.engine.jit import handler
 from rtsim.engine.state import State
 
@@ -26,8 +28,7 @@ TABLE_SIZE = LEVELS * CELLS + 1
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
-_TOP_BIT = np.uint64(1 << 63)
-_1, _6, _32, _58 = np.uint64(1), np.uint64(6), np.uint64(32), np.uint64(58)
+_6, _32, _58 = np.uint64(6), np.uint64(32), np.uint64(58)
 
 
 def stream(seed: int, name: str, purpose: str) -> tuple[int, int]:
@@ -61,11 +62,8 @@ def draw_int(key: int, gamma: int, n: int) -> int:
 @handler
 def sample_table(s: State, table: int, bits: np.uint64) -> int:
     """Return the value of quantile table `table` at the survival probability `bits` / 2**64."""
-    level = 0
-    while level < LEVELS - 1 and bits < _TOP_BIT:
-        bits = bits << _1
-        level += 1
-    bits = ~(bits << _1)  # without the leading one; inverted, so that a smaller survival is a larger value
+    level = min(leading_zeros(bits), LEVELS - 1)
+    bits = ~(bits << np.uint64(level + 1))  # without the leading one; inverted: a smaller survival is a larger value
     index = level * CELLS + np.int64(bits >> _58)
     fraction = np.int64((bits << _6) >> _32)
     low = s.tables[table, index]
@@ -73,7 +71,7 @@ def sample_table(s: State, table: int, bits: np.uint64) -> int:
 
 
 @handler
-def _scaled(width: int, fraction: int) -> int:
+def _scaled(width: int, fraction: Any) -> int:
     """Return floor(width * fraction / 2**32) without overflow, for fraction < 2**32."""
     if width < 2147483648:
         return (width * fraction) >> 32

@@ -112,9 +112,9 @@ class SimpyHost:
     def _run(self) -> Generator[simpy.Event, Any, None]:
         while True:
             try:
-                if self.state.m[0]["heap_size"] == 0:
+                upcoming = int(self.state.m[0]["next_at"])
+                if upcoming == state.NEVER:
                     yield self.env.event()
-                upcoming = int(self.state.calendar[0]["time"])
                 if upcoming > self.now_ns:
                     yield _ModelTime(self.env, upcoming - self.now_ns)
                 step(self.state, upcoming, 1)

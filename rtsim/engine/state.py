@@ -14,9 +14,26 @@ import numpy.typing as npt
 from rtsim.engine.jit import INTERPRETED
 
 __all__ = [
-    "ARRAYS", "CPU", "HISTOGRAMS", "JOB", "KERNEL", "LOCK", "MACHINE", "NEVER", "NONE", "OP", "SLOT", "SOURCE", "TASK", "TRACE",
-    "WATCH", "WORDS_PER_ARRAY", "WORST", "State", "allocate",
-]  # fmt: skip
+    "ARRAYS",
+    "CPU",
+    "HISTOGRAMS",
+    "JOB",
+    "KERNEL",
+    "LOCK",
+    "MACHINE",
+    "NEVER",
+    "NONE",
+    "OP",
+    "SLOT",
+    "SOURCE",
+    "TASK",
+    "TRACE",
+    "WATCH",
+    "WORDS_PER_ARRAY",
+    "WORST",
+    "State",
+    "allocate",
+]
 
 NEVER = 2**62
 """A time that does not come; as an amount of work, work without end."""
@@ -67,15 +84,37 @@ ACT_NOTHING, ACT_START, ACT_WAKE, ACT_JOB, ACT_IRQ = 0, 1, 2, 3, 4
 TR_IRQ, TR_IRQ_EXIT, TR_SOFTIRQ, TR_HARDWARE, TR_NMI, TR_WAKING, TR_SWITCH, TR_SAMPLE = 0, 1, 2, 3, 4, 5, 6, 7
 TR_VM_ENTRY, TR_VM_EXIT, TR_TICK, TR_TIMER, TR_LOCK_WAIT, TR_BLOCK, TR_NOISE, TR_MIGRATE = 8, 9, 10, 11, 12, 13, 14, 15
 TR_NAMES = (
-    "irq_entry", "irq_exit", "softirq", "hardware", "nmi", "sched_waking", "sched_switch", "sample",
-    "kvm_entry", "kvm_exit", "tick", "hrtimer_expire", "lock_wait", "block", "noise", "sched_migrate_task",
-)  # fmt: skip
+    "irq_entry",
+    "irq_exit",
+    "softirq",
+    "hardware",
+    "nmi",
+    "sched_waking",
+    "sched_switch",
+    "sample",
+    "kvm_entry",
+    "kvm_exit",
+    "tick",
+    "hrtimer_expire",
+    "lock_wait",
+    "block",
+    "noise",
+    "sched_migrate_task",
+)
 
 # Causes of latency; inside a guest the same again, CAUSES further on; then one a task ("thread:NAME").
 CAUSE_NAMES = (
-    "hardware", "irq", "softirq", "idle_exit", "preempt_off", "switch", "timer_slack",
-    "vm_exit", "vm_entry", "emulator",
-)  # fmt: skip
+    "hardware",
+    "irq",
+    "softirq",
+    "idle_exit",
+    "preempt_off",
+    "switch",
+    "timer_slack",
+    "vm_exit",
+    "vm_entry",
+    "emulator",
+)
 (C_HARDWARE, C_IRQ, C_SOFTIRQ, C_IDLE_EXIT, C_PREEMPT_OFF, C_SWITCH, C_TIMER_SLACK,
  C_VM_EXIT, C_VM_ENTRY, C_EMULATOR) = range(len(CAUSE_NAMES))  # fmt: skip
 CAUSES = len(CAUSE_NAMES)
@@ -110,7 +149,9 @@ MACHINE = _dtype("""
     n_host_cpus:    the first rows of `cpus`; guests follow
     n_causes:       length of a cause vector
     n_slots:        slots of the calendar
-    heap_size:      armed slots
+    source_slots:   first slot of a noise source
+    heap_size[2]:   armed slots: of CPUs, of noise sources
+    next_at:        ns, next event when `advance` returned
     handling:       slot whose event is being handled and that still stands in the heap, or -1
     trace_next:     trace records written so far; record n is at n modulo the trace's length
     waiting:        queued host tasks that may run on more than one CPU

@@ -25,10 +25,10 @@ from numba.extending import (
 
 from rtsim.engine.state import ARRAYS, WORDS_PER_ARRAY, State
 
-__all__ = ["StateType"]
+__all__ = ["StateType", "declare_state"]
 
 
-class StateType(types.Type):  # type: ignore[misc]
+class StateType(types.Type):
     """The Numba type of a `State`."""
 
     def __init__(self) -> None:
@@ -38,18 +38,18 @@ class StateType(types.Type):  # type: ignore[misc]
 STATE_TYPE = StateType()
 
 
-@typeof_impl.register(State)  # type: ignore[untyped-decorator]
+@typeof_impl.register(State)
 def _typeof_state(value: State, context: Any) -> StateType:
     return STATE_TYPE
 
 
-@register_model(StateType)  # type: ignore[untyped-decorator]
-class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
+@register_model(StateType)
+class _StateModel(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend_type: StateType) -> None:
         super().__init__(manager, frontend_type, ir.IntType(64))
 
 
-@unbox(StateType)  # type: ignore[untyped-decorator]
+@unbox(StateType)
 def _unbox_state(typ: StateType, value: Any, c: Any) -> NativeValue:
     number = c.pyapi.object_getattr_string(value, "address")
     address = c.pyapi.number_as_ssize_t(number)
@@ -57,7 +57,7 @@ def _unbox_state(typ: StateType, value: Any, c: Any) -> NativeValue:
     return NativeValue(address, is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _word(typing_context: Any, state: Any, index: Any) -> Any:
     """Read word `index` of the state's directory."""
 
@@ -68,7 +68,7 @@ def _word(typing_context: Any, state: Any, index: Any) -> Any:
     return types.int64(state, index), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _pointer(typing_context: Any, address: Any) -> Any:
     """Turn an address into a pointer."""
 
@@ -82,17 +82,17 @@ def _declare_attribute(position: int, name: str, dtype: np.dtype[Any], dimension
     """Let ``s.NAME`` in compiled code be a view of the array at `position` of the directory."""
     at = position * WORDS_PER_ARRAY
 
-    def getter(s):  # type: ignore[no-untyped-def]  # Numba compares the signatures
+    def getter(s):  # type: ignore[no-untyped-def]  # Numba compares signatures
         if dimensions == 1:
             return lambda s: carray(_pointer(_word(s, at)), (_word(s, at + 1),), dtype)
         if dimensions == 2:
             return lambda s: carray(_pointer(_word(s, at)), (_word(s, at + 1), _word(s, at + 2)), dtype)
-        return lambda s: carray(
-            _pointer(_word(s, at)), (_word(s, at + 1), _word(s, at + 2), _word(s, at + 3)), dtype
-        )
+        return lambda s: carray(_pointer(_word(s, at)), (_word(s, at + 1), _word(s, at + 2), _word(s, at + 3)), dtype)
 
     overload_attribute(StateType, name)(getter)
 
 
-for _position, (_name, (_dtype, _dimensions)) in enumerate(ARRAYS.items()):
-    _declare_attribute(_position, _name, _dtype, _dimensions)
+def declare_state() -> None:
+    """Tell Numba the attributes of a `State`; to be called once, before handlers are compiled."""
+    for position, (name, (dtype, dimensions)) in enumerate(ARRAYS.items()):
+        _declare_attribute(position, name, dtype, dimensions)

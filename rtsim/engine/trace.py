@@ -18,7 +18,7 @@ __all__ = ["copy_window", "record", "recorded"]
 def record(s: State, kind: int, cpu: int, task: int, value: int) -> None:
     """Append a trace record at the present time."""
     m = s.m[0]
-    row = s.trace[m.trace_next % len(s.trace)]
+    row = s.trace[m.trace_next & (len(s.trace) - 1)]  # its length is a power of two
     m.trace_next += 1
     row.time = m.now
     row.kind = kind

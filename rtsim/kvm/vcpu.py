@@ -24,7 +24,7 @@ from rtsim.engine.state import (
     VM_EXIT,
     WANTS_LOCK,
     State,
-)  # fmt: skip
+)
 from rtsim.kvm import lock
 from rtsim.sched import core
 

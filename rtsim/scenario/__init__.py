@@ -3,6 +3,6 @@
 from rtsim.scenario.host import Host
 from rtsim.scenario.result import Result
 from rtsim.scenario.scenario import Scenario
-from rtsim.scenario.simulate import simulate
+from rtsim.scenario.simulate import host_in, simulate
 
-__all__ = ["Host", "Result", "Scenario", "simulate"]
+__all__ = ["Host", "Result", "Scenario", "host_in", "simulate"]

@@ -1,4 +1,4 @@
-"""What a run gives: for each task its latencies, their causes and the worst samples; for each CPU where its time went."""
+"""What a run gives: each task's latencies, their causes and the worst samples; where each CPU's time went."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class Result:
         return f"<Result: {len(self.observed())} observed tasks, {self.duration_ns / 1e9:g} s>"
 
     def _repr_html_(self) -> str:
-        table = self.latencies().to_html(float_format="%.1f", border=0)
+        table = self.latencies().to_html(float_format="{:.1f}".format, border=0)
         return f"<p>{html.escape(repr(self)[1:-1])}</p>{table}"
 
 

@@ -80,8 +80,8 @@ class Scenario:
         source = f"{self.source}: variant {name}" if name else self.source
         return self._checked(_merged(self.data, patch, source), source, self.folder, None)
 
-    def variants(self) -> dict[str, Scenario | InputError]:
-        """Return the scenario of each variant, without its own ``variants``; errors name file and variant."""
+    def variants(self) -> dict[str, Scenario]:
+        """Return the scenario of each variant; raises as `load` does, naming the variant."""
         base = replace(self, data={key: value for key, value in self.data.items() if key != "variants"})
         return {name: base.patched(patch, name) for name, patch in self.model.variants.items()}
 

@@ -19,7 +19,7 @@ from rtsim.scenario.result import HISTOGRAMS, Result, TaskResult, WorstSample
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.story import story
 
-__all__ = ["Clock", "read_result", "simulate"]
+__all__ = ["Clock", "host_in", "read_result", "simulate"]
 
 Clock = Literal["compiled", "simpy"]
 Progress = Callable[[int, int], None]
@@ -59,6 +59,29 @@ def simulate(scenario: Scenario, *, clock: Clock = "compiled", progress: Progres
         before = _counters(assembly)
         _run_simpy(env, host, end)
     return read_result(scenario, assembly, before)
+
+
+def host_in(env: simpy.Environment, scenario: Scenario) -> SimpyHost:
+    """Put the host of a scenario into a SimPy environment, beside your own processes; time is in ns.
+
+    Examples
+    --------
+    >>> env = simpy.Environment(initial_time=0)
+    >>> host = host_in(env, Scenario.load("data/scenarios/smt4.yaml"))
+    >>> def control(env, host):
+    ...     yield env.timeout(5_000_000)
+    ...     yield host.irq(2, 30_000)
+    ...     return (yield host.latency("realtime4/cyclictest/2"))
+    >>> env.run(until=env.process(control(env, host))) > 0
+    True
+
+    Raises
+    ------
+    InputError, NovaRefusal
+        As `simulate` does.
+    """
+    assembly = assemble(scenario)
+    return SimpyHost(env, assembly.state, assembly.names)
 
 
 def _run_simpy(env: simpy.Environment, host: SimpyHost, until_ns: int) -> None:
@@ -150,13 +173,23 @@ def _causes(assembly: Assembly, vector: np.ndarray[Any, Any]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
+def _carriers(assembly: Assembly, task: int) -> set[int]:
+    """Return the CPU of a task and, inside a guest, the host CPU that carries it."""
+    s = assembly.state
+    cpu = int(s.tasks[task]["cpu"])
+    carrier = int(s.cpus[cpu]["carrier"])
+    return {cpu} if carrier < 0 else {cpu, int(s.tasks[carrier]["cpu"])}
+
+
 def _worst(assembly: Assembly, watch: int) -> tuple[WorstSample, ...]:
     s = assembly.state
     first = watch * state.WORST_SAMPLES
+    concerned = _carriers(assembly, int(s.watches[watch]["task"]))
     samples = []
     for row in range(first, first + int(s.watches[watch]["worst_count"])):
         kept, causes = s.worst[row], _causes(assembly, s.worst_causes[row])
         release, latency = int(kept["release"]), int(kept["latency"])
         window = trace.rows(kept["window"], int(kept["trace_count"]))
-        samples.append(WorstSample(release, latency, causes, story(release, latency, causes, window, assembly.names)))
+        told = story(release, latency, causes, window, concerned, assembly.names)
+        samples.append(WorstSample(release, latency, causes, told))
     return tuple(sorted(samples, key=lambda sample: (-sample.latency_ns, sample.release_ns)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from rtsim.engine import state
 from rtsim.engine.builder import Names
@@ -30,15 +30,24 @@ Record = tuple[int, int, int, int, int]
 
 
 def story(
-    release_ns: int, latency_ns: int, causes_ns: Mapping[str, int], window: Iterator[Record], names: Names
+    release_ns: int,
+    latency_ns: int,
+    causes_ns: Mapping[str, int],
+    window: Iterator[Record],
+    concerned: Collection[int],
+    names: Names,
 ) -> str:
-    """Return one sample as text: its largest causes first, then what happened from its release on."""
+    """Return one sample as text: its largest causes first, then what happened around it on the CPUs `concerned`."""
     largest = sorted(causes_ns.items(), key=lambda item: -item[1])
     parts = [f"{_phrase(cause)} {format_ns(part)}" for cause, part in largest[:PARTS]]
     rest = sum(part for _, part in largest[PARTS:])
     if rest:
         parts.append(f"the rest {format_ns(rest)}")
-    told = [_event(record, release_ns, names) for record in window if record[0] >= release_ns - latency_ns]
+    told = [
+        _event(record, release_ns, names)
+        for record in window
+        if record[0] >= release_ns - latency_ns and (record[2] in concerned or record[2] == state.NONE)
+    ]
     relevant = [event for event in told if event][-EVENTS:]
     happened = f" [{'; '.join(relevant)}]" if relevant else ""
     return f"{format_ns(latency_ns)}: {', '.join(parts)}{happened}"
@@ -61,8 +70,8 @@ def _event(record: Record, release_ns: int, names: Names) -> str:
         return f"{when} {where} switches to {names.tasks[task] if task >= 0 else 'idle'}"
     if kind == state.TR_WAKING:
         return f"{when} {names.tasks[task]} wakes on {where}"
-    if kind in (state.TR_HARDWARE, state.TR_NMI, state.TR_NOISE):
-        return f"{when} {names.sources[task]} strikes {where} for {format_ns(value)}" if kind != state.TR_HARDWARE else ""
+    if kind == state.TR_NOISE:
+        return f"{when} {names.sources[task]} strikes {where} for {format_ns(value)}"
     if kind == state.TR_LOCK_WAIT:
         return f"{when} {names.tasks[task]} waits for the lock that {names.tasks[value]} holds"
     return ""

@@ -7,9 +7,16 @@ from rtsim.engine.state import CFS, OTHER, RUNNABLE, State
 from rtsim.sched import cfs, eevdf, queue
 
 __all__ = [
-    "check_preempt_wakeup", "dequeue_task_fair", "enqueue_task_fair", "is_fair", "pick_next_task_fair",
-    "put_prev_task_fair", "set_next_task_fair", "task_tick_fair", "update_curr",
-]  # fmt: skip
+    "check_preempt_wakeup",
+    "dequeue_task_fair",
+    "enqueue_task_fair",
+    "is_fair",
+    "pick_next_task_fair",
+    "put_prev_task_fair",
+    "set_next_task_fair",
+    "task_tick_fair",
+    "update_curr",
+]
 
 
 @handler

@@ -1,0 +1,112 @@
+"""The calendar against a plain dictionary: earliest time first, ties by slot number, whatever is armed meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtsim.engine import calendar
+from rtsim.engine import state_type as _  # tells Numba what a State is
+from rtsim.engine.builder import Builder
+from rtsim.engine.state import NEVER, State
+
+SLOTS = 21
+"""Enough for three levels of a 4-ary heap, the last one partly filled."""
+
+slots = st.integers(0, SLOTS - 1)
+times = st.integers(0, 12)
+"""Few, so that ties are common."""
+changes = st.lists(st.tuples(slots, st.none() | times), max_size=12)
+"""Arm a slot for a time, or (None) disarm it."""
+
+
+def empty() -> State:
+    b = Builder()
+    kernel = b.kernel(SLOTS // 3)
+    for cpu in range(SLOTS // 3):
+        b.cpu(f"cpu{cpu}", kernel)
+    b.constant(0)
+    state, _ = b.build(watched=[])
+    assert len(state.calendar) == SLOTS
+    return state
+
+
+def apply(state: State, model: dict[int, int], change: tuple[int, int | None]) -> None:
+    slot, time = change
+    if time is None:
+        calendar.disarm(state, slot)
+        model.pop(slot, None)
+    else:
+        calendar.arm(state, slot, time)
+        model[slot] = time
+
+
+def earliest(model: dict[int, int]) -> int:
+    return min(model, key=lambda slot: (model[slot], slot))
+
+
+def check(state: State, model: dict[int, int]) -> None:
+    assert {slot: calendar.slot_time(state, slot) for slot in range(SLOTS)} == {
+        slot: model.get(slot, NEVER) for slot in range(SLOTS)
+    }
+    assert int(state.m[0]["heap_size"]) == len(model)
+    if model:
+        assert (int(state.calendar[0]["time"]), int(state.calendar[0]["slot"])) == (model[earliest(model)], earliest(model))
+
+
+@settings(max_examples=300, deadline=None)
+@given(changes=st.lists(st.tuples(slots, st.none() | times), max_size=60))
+def test_the_earliest_armed_slot_stands_first_after_every_change(changes: list[tuple[int, int | None]]) -> None:
+    state, model = empty(), dict[int, int]()
+    for change in changes:
+        apply(state, model, change)
+        check(state, model)
+
+
+@settings(max_examples=300, deadline=None)
+@given(armed=st.dictionaries(slots, times))
+def test_events_come_in_the_order_of_time_then_slot(armed: dict[int, int]) -> None:
+    state = empty()
+    for slot, time in armed.items():
+        calendar.arm(state, slot, time)
+    order = []
+    while state.m[0]["heap_size"]:
+        order.append(calendar.next_event(state))
+        calendar.finish_event(state)
+    assert order == sorted(armed, key=lambda slot: (armed[slot], slot))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(armed=st.dictionaries(slots, times, min_size=1), handlers=st.lists(changes, max_size=12))
+def test_a_handler_may_arm_and_disarm_anything_its_own_slot_included(
+    armed: dict[int, int], handlers: list[list[tuple[int, int | None]]]
+) -> None:
+    state, model = empty(), dict(armed)
+    for slot, time in armed.items():
+        calendar.arm(state, slot, time)
+    now = 0
+    for handler in handlers:
+        if not model:
+            break
+        handled = calendar.next_event(state)
+        assert handled == earliest(model)
+        now = model.pop(handled)  # what is handled is no longer armed ...
+        assert calendar.slot_time(state, handled) == NEVER
+        for slot, delay in handler:  # ... unless its own handler arms it anew; handlers never arm the past
+            apply(state, model, (slot, None if delay is None else now + delay))
+            assert calendar.slot_time(state, slot) == model.get(slot, NEVER)
+        calendar.finish_event(state)
+        check(state, model)
+
+
+@pytest.mark.parametrize("again", [3, 7])
+def test_the_handled_slot_can_be_armed_for_now_or_later(again: int) -> None:
+    state = empty()
+    calendar.arm(state, 4, 3)
+    calendar.arm(state, 5, 3)
+    assert calendar.next_event(state) == 4
+    calendar.arm(state, 4, again)
+    calendar.finish_event(state)
+    assert calendar.slot_time(state, 4) == again
+    assert calendar.next_event(state) == (4 if again == 3 else 5)
