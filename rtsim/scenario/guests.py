@@ -26,6 +26,8 @@ class Guest:
     kernel: Kernel
     workload_vcpus: tuple[int, ...]
     """vCPUs that the workload runs on."""
+    shared_cpus: frozenset[int]
+    """Host CPUs that every guest may use (``cpu_shared_set``)."""
 
     @property
     def name(self) -> str:
@@ -40,8 +42,10 @@ class Guest:
         return self.placement.rt_priorities.get(vcpu, default)
 
     def cpus_spent(self) -> int:
-        """Return how many host CPUs the guest keeps for itself, its emulator's own included."""
-        return len(self.placement.cpus_used)
+        """Return how many host CPUs the guest keeps for itself, one reserved for its emulator included."""
+        if not self.placement.pinned:
+            return 0
+        return len(self.placement.cpus_used | frozenset(self.placement.emulator_cpus) - self.shared_cpus)
 
     def vcpus_left(self) -> int:
         """Return how many vCPUs the workload has to itself: the realtime ones, or all of a guest without any."""
@@ -70,7 +74,8 @@ def guests_of(scenario: Scenario, host: Host) -> tuple[Guest, ...]:
             placement = compute.place(flavor, Image.from_openstack(_source(model.image, scenario.folder)))
             compute = compute.claim(placement)
         kernel = kernel_of(model.kernel, f"{scenario.source}: {place}.kernel")
-        guests.append(Guest(model, placement, kernel, _workload_vcpus(scenario, place, model, placement)))
+        vcpus = _workload_vcpus(scenario, place, model, placement)
+        guests.append(Guest(model, placement, kernel, vcpus, frozenset(compute.conf.shared_cpus() or ())))
     return tuple(guests)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from rtsim.inputs.errors import InputError
 from rtsim.inputs.models import validate
 from rtsim.inputs.units import parse_duration
 from rtsim.inputs.yaml import Document, load_yaml, parse_yaml
+from rtsim.nova import Flavor
 from rtsim.scenario.schema import ScenarioModel
 
 __all__ = ["Scenario"]
@@ -78,7 +78,7 @@ class Scenario:
     def patched(self, patch: Mapping[str, Any], name: str = "") -> Scenario:
         """Return the scenario with `patch` merged in (RFC 7396); lists of guests are addressed by name."""
         source = f"{self.source}: variant {name}" if name else self.source
-        return self._checked(_merged(self.data, patch, source), source, self.folder, None)
+        return self._checked(_merged(self._opened(patch), patch, source), source, self.folder, None)
 
     def variants(self) -> dict[str, Scenario]:
         """Return the scenario of each variant; raises as `load` does, naming the variant."""
@@ -93,22 +93,30 @@ class Scenario:
         value = parse_yaml(text, f"--vary {path}").data if text.strip() else ""
         keys = _keys(path)
         patch: Any = {keys[-1]: value}
-        data = self._with_inline_flavor(keys)
         for key in reversed(keys[:-1]):
             patch = {key: patch}
-        return self._checked(_merged(data, patch, self.source), f"{self.source}: {path}", self.folder, None)
+        return self._checked(_merged(self._opened(patch), patch, self.source), f"{self.source}: {path}", self.folder, None)
 
-    def _with_inline_flavor(self, keys: list[str]) -> Mapping[str, Any]:
-        """Return the data with the flavor file that a path goes into read in place."""
-        if keys[0] != "guests" or len(keys) < 4 or keys[2] != "flavor":
+    def _opened(self, patch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the data with the flavor files that a patch goes into read in place."""
+        patched = patch.get("guests")
+        if not isinstance(patched, Mapping):
             return self.data
-        data = copy.deepcopy(dict(self.data))
-        for guest in data.get("guests", []):
-            if guest["name"] == keys[1] and isinstance(guest.get("flavor"), str):
-                from rtsim.inputs.json import load_json
+        guests = []
+        for guest in self.data.get("guests", []):
+            own = patched.get(guest["name"])
+            inside = isinstance(own, Mapping) and isinstance(own.get("flavor"), Mapping)
+            if inside and isinstance(guest.get("flavor"), str):
+                guest = {**guest, "flavor": _inline(Flavor.from_openstack(self.folder / guest["flavor"]))}
+            guests.append(guest)
+        return {**self.data, "guests": guests}
 
-                guest["flavor"] = load_json(self.folder / guest["flavor"])
-        return data
+
+def _inline(flavor: Flavor) -> dict[str, Any]:
+    return {
+        "name": flavor.name, "ram": flavor.memory_mib, "vcpus": flavor.vcpus, "disk": flavor.disk_gib,
+        "properties": dict(flavor.extra_specs),
+    }  # fmt: skip
 
 
 def _keys(path: str) -> list[str]:
