@@ -1,2 +1,97 @@
-"""rtsim predicts the scheduling latency of realtime virtual machines before they are deployed."""
+"""rtsim predicts the scheduling latency of realtime virtual machines before they are deployed.
+
+    from rtsim import Scenario, compare, simulate
+
+    scenario = Scenario.load("realtime4.yaml")
+    result = simulate(scenario)      # one run: result.latencies(), result.worst(10)
+    comparison = compare(scenario)   # its variants, ranked: comparison.table(), comparison.plot_ccdf()
+
+This page is the whole public interface. Names are imported when they are first used: ``import rtsim`` itself is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rtsim.inputs.errors import InputError, RtsimError
+    from rtsim.kernel import Kernel
+    from rtsim.nova import Flavor, Image, NovaConf, NovaRefusal, Placement, place
+    from rtsim.planning import Comparison, compare
+    from rtsim.profile import Profile, load_profile
+    from rtsim.report.html import write_report
+    from rtsim.scenario import Host, Result, Scenario, simulate
+    from rtsim.topology import Topology, read_capabilities
+    from rtsim.traces.cyclictest import read_cyclictest
+    from rtsim.traces.validation import validate_cyclictest as validate
+
 __version__ = "0.1.0"
+
+_HOME = {
+    # what there is
+    "Topology": "rtsim.topology",
+    "read_capabilities": "rtsim.topology",
+    "Kernel": "rtsim.kernel",
+    "Profile": "rtsim.profile",
+    "load_profile": "rtsim.profile",
+    "Host": "rtsim.scenario",
+    # what Nova makes of it
+    "Flavor": "rtsim.nova",
+    "Image": "rtsim.nova",
+    "NovaConf": "rtsim.nova",
+    "Placement": "rtsim.nova",
+    "place": "rtsim.nova",
+    # what will happen
+    "Scenario": "rtsim.scenario",
+    "simulate": "rtsim.scenario",
+    "Result": "rtsim.scenario",
+    "compare": "rtsim.planning",
+    "Comparison": "rtsim.planning",
+    "write_report": "rtsim.report.html",
+    # what did happen
+    "read_cyclictest": "rtsim.traces.cyclictest",
+    "validate": "rtsim.traces.validation:validate_cyclictest",
+    # what can go wrong
+    "RtsimError": "rtsim.inputs.errors",
+    "InputError": "rtsim.inputs.errors",
+    "NovaRefusal": "rtsim.nova",
+}
+
+__all__ = [
+    "Comparison",
+    "Flavor",
+    "Host",
+    "Image",
+    "InputError",
+    "Kernel",
+    "NovaConf",
+    "NovaRefusal",
+    "Placement",
+    "Profile",
+    "Result",
+    "RtsimError",
+    "Scenario",
+    "Topology",
+    "compare",
+    "load_profile",
+    "place",
+    "read_capabilities",
+    "read_cyclictest",
+    "simulate",
+    "validate",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home, _, original = _HOME.get(name, "").partition(":")
+    if not home:
+        raise AttributeError(f"module 'rtsim' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), original or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from rtsim.engine.builder import Builder
 from rtsim.engine.loop import advance
 from rtsim.engine.state import State
 
-__all__ = ["compile_engine", "compiled_already", "run_until", "step"]
+__all__ = ["compile_engine", "compiled_already", "ready", "run_until", "step"]
 
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is to do."""
@@ -53,6 +54,26 @@ def compile_engine(progress: Progress | None = None) -> None:
     state, _ = builder.build(watched=[])
     with _counting(progress):
         step(state, 0, 1)
+
+
+def ready() -> None:
+    """Compile the engine if this installation has not yet, saying so on standard error; it takes about a minute."""
+    if compiled_already():
+        return
+    sys.stderr.write("rtsim: compiling the engine, once per installation\n")
+    compile_engine(_quarters())
+
+
+def _quarters() -> Progress:
+    told = 0
+
+    def report(done: int, total: int) -> None:
+        nonlocal told
+        if 4 * done // total > told:
+            told = 4 * done // total
+            sys.stderr.write(f"rtsim: {100 * done // total} % of the engine compiled\n")
+
+    return report
 
 
 @contextmanager

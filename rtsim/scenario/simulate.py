@@ -10,7 +10,7 @@ import numpy as np
 import simpy
 
 from rtsim.engine import state, trace
-from rtsim.engine.clock import run_until
+from rtsim.engine.clock import ready, run_until
 from rtsim.engine.simpy_clock import SimpyHost
 from rtsim.inputs.errors import RtsimError
 from rtsim.measure.histogram import LogLinearHistogram
@@ -47,6 +47,7 @@ def simulate(scenario: Scenario, *, clock: Clock = "compiled", progress: Progres
         Nova refuses one of its guests.
     """
     assembly = assemble(scenario)
+    ready()
     end = assembly.warmup_ns + assembly.duration_ns
     if clock == "compiled":
         run_until(assembly.state, assembly.warmup_ns)
@@ -81,6 +82,7 @@ def host_in(env: simpy.Environment, scenario: Scenario) -> SimpyHost:
         As `simulate` does.
     """
     assembly = assemble(scenario)
+    ready()
     return SimpyHost(env, assembly.state, assembly.names)
 
 
