@@ -8,6 +8,7 @@ engine counts in the same layout, so its arrays become a histogram as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,8 @@ class LogLinearHistogram:
 
     def merge(self, other: LogLinearHistogram) -> LogLinearHistogram:
         """Return the histogram of the samples of both."""
+        if self.count == 0 or other.count == 0:  # most threads of a host have no samples: share, do not copy
+            return other if self.count == 0 else self
         return LogLinearHistogram(
             self.counts + other.counts,
             total_ns=self.total_ns + other.total_ns,
@@ -137,7 +140,7 @@ class LogLinearHistogram:
             max_ns=max((m for m in (self.max_ns, other.max_ns) if m is not None), default=None),
         )
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Number of samples."""
         return int(self.counts.sum())
