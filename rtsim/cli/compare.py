@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtsim.cli.outputs import expect_writable
 from rtsim.cli.progress import engine_ready, progress_shown
 from rtsim.cli.tables import console, interval, microseconds, table, wide
 from rtsim.inputs.errors import InputError
@@ -47,6 +48,7 @@ def compare(
 
     if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
         raise InputError("--plot", str(plot), "expected a name ending in .png, .svg or .pdf")
+    expect_writable(output, report, plot)
     chosen = Scenario.load(scenario)
     if duration is not None:
         chosen = chosen.lasting(duration)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtsim.cli.outputs import expect_writable
 from rtsim.cli.progress import engine_ready, progress_shown
 from rtsim.cli.tables import console, microseconds, table, wide
 from rtsim.inputs.errors import InputError
@@ -38,6 +39,7 @@ def run(
 
     if clock not in ("compiled", "simpy"):
         raise InputError("--clock", "", f"expected compiled or simpy, found {clock!r}")
+    expect_writable(output)
     chosen = Scenario.load(scenario)
     if seed is not None:
         chosen = chosen.seeded(seed)

@@ -17,7 +17,7 @@ from rtsim.engine.bits import leading_zeros
 from rtsim.engine.jit import handler
 from rtsim.engine.state import State
 
-__all__ = ["CELLS", "LEVELS", "TABLE_SIZE", "cost", "draw", "draw_int", "sample_table", "stream"]
+__all__ = ["CELLS", "LEVELS", "TABLE_SIZE", "cost", "draw", "draw_int", "sample_table", "stream", "uniform_below"]
 
 LEVELS = 32
 """Halvings of the survival probability that a table resolves: tails down to 2**-32."""
@@ -57,6 +57,12 @@ def draw_int(key: int, gamma: int, n: int) -> int:
     z = (z ^ (z >> 30)) * int(_MIX_1) & mask
     z = (z ^ (z >> 27)) * int(_MIX_2) & mask
     return z ^ (z >> 31)
+
+
+def uniform_below(seed: int, name: str, purpose: str, limit: int) -> int:
+    """Return an integer in [0, `limit`), the first draw of the stream of `name` and `purpose`."""
+    key, gamma = stream(seed, name, purpose)
+    return draw_int(key, gamma, 1) * limit >> 64
 
 
 @handler

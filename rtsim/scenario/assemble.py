@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rtsim.engine import random, state
+from rtsim.engine import state
 from rtsim.engine.builder import Builder, Names
+from rtsim.engine.random import uniform_below
 from rtsim.engine.state import State
 from rtsim.inputs.errors import InputError
 from rtsim.kernel import Isolation, Kernel
@@ -20,25 +21,16 @@ from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
 from rtsim.scenario.guests import Guest, guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.scenario import Scenario
-from rtsim.scenario.schema import SCHED_POLICIES, CyclictestModel, TaskModel
+from rtsim.workload import CyclictestModel, add_cyclictest, add_task
+from rtsim.workload.policies import POLICIES
 
 __all__ = ["Assembly", "assemble"]
 
-POLICIES = {
-    "stop": state.STOP, "fifo": state.FIFO, "rr": state.RR, "other": state.OTHER, "batch": state.BATCH,
-    "idle": state.IDLE_POLICY,
-}  # fmt: skip
 PREEMPTION = ("none", "voluntary", "full", "lazy", "rt")
 NOISE_KINDS = {
     "hardware": state.NOISE_HARDWARE, "nmi": state.NOISE_NMI, "irq": state.NOISE_IRQ, "softirq": state.NOISE_SOFTIRQ,
     "thread": state.NOISE_THREAD,
 }  # fmt: skip
-
-TIMER_SLACK_NS = 50_000
-"""Default of ``/proc/self/timerslack_ns``; realtime policies have none."""
-CYCLICTEST_LOOP_NS = 2_000
-"""What one loop of cyclictest computes: two clock readings and the statistics (assumed)."""
-US = 1_000
 
 
 @dataclass(frozen=True)
@@ -178,7 +170,7 @@ class _Assembler:
         everywhere = self.host.topology.cpu_ids
         for name, task in workload.tasks.items():
             self._existing(task.cpus or everywhere, f"workload.tasks.{name}.cpus")
-            self._name_task(name, self._add_task(name, task, task.cpus or everywhere))
+            self._name_task(name, add_task(self.builder, name, self.kernel, task, task.cpus or everywhere))
         if workload.cyclictest is not None:
             test = workload.cyclictest
             cpus = everywhere if isinstance(test.cpus, str) else test.cpus
@@ -190,31 +182,10 @@ class _Assembler:
         if unknown:
             raise InputError(self.scenario.source, place, f"expected CPUs of the host, it has no CPU {min(unknown)}")
 
-    def _add_task(self, name: str, task: TaskModel, cpus: tuple[int, ...]) -> int:
-        policy = SCHED_POLICIES[task.policy]
-        priority = task.priority if task.priority is not None else 10 if policy in ("fifo", "rr") else 0
-        if task.timer is None:
-            return self.builder.hog(name, self.kernel, cpus, POLICIES[policy], priority)
-        slack = task.timer_slack if task.timer_slack is not None else _slack(policy)
-        return self.builder.periodic(
-            name, self.kernel, cpus, POLICIES[policy], priority, period_ns=task.timer.period * US,
-            first_ns=task.delay * US, work=self.builder.constant(task.run * US), slack_ns=slack,
-            catch_up=task.overrun == "catch_up",
-        )  # fmt: skip
-
     def _add_cyclictest(self, name: str, kernel: int, test: CyclictestModel, cpus: tuple[int, ...]) -> None:
-        """Add one thread a CPU, all released together (cyclictest's distance is 0 with -h)."""
-        first = test.interval + uniform_below(self.seed, name, "start", test.interval)
-        work = self.builder.constant(CYCLICTEST_LOOP_NS)
-        threads = []
-        for cpu in cpus:
-            thread = name if len(cpus) == 1 else f"{name}/{cpu}"
-            task = self.builder.periodic(
-                thread, kernel, [cpu], POLICIES[test.policy], test.effective_priority(), period_ns=test.interval,
-                first_ns=first, work=work, slack_ns=_slack(test.policy),
-            )  # fmt: skip
+        threads = add_cyclictest(self.builder, name, kernel, test, cpus)
+        for thread, task in threads.items():
             self._name_task(thread, task)
-            threads.append(thread)
         self.cyclictests[name] = tuple(threads)
 
     def _name_task(self, name: str, task: int) -> None:
@@ -286,16 +257,6 @@ class _Assembler:
                 known = ", ".join(sorted({*self.tasks, *self.cyclictests}))
                 raise InputError(self.scenario.source, "observe", f"expected tasks of {known}, found {name!r}")
         return sorted(self.tasks.values())
-
-
-def uniform_below(seed: int, name: str, purpose: str, limit_ns: int) -> int:
-    """Draw a time in [0, `limit_ns`) from the stream of `name` and `purpose`."""
-    key, gamma = random.stream(seed, name, purpose)
-    return random.draw_int(key, gamma, 1) * limit_ns >> 64
-
-
-def _slack(policy: str) -> int:
-    return 0 if policy in ("fifo", "rr") else TIMER_SLACK_NS
 
 
 def pins_of(placement: Placement) -> dict[str, Any]:

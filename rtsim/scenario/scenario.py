@@ -95,7 +95,9 @@ class Scenario:
         patch: Any = {keys[-1]: value}
         for key in reversed(keys[:-1]):
             patch = {key: patch}
-        return self._checked(_merged(self._opened(patch), patch, self.source), f"{self.source}: {path}", self.folder, None)
+        return self._checked(
+            _merged(self._opened(patch), patch, self.source), f"{self.source}: {path}", self.folder, None
+        )
 
     def _opened(self, patch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the data with the flavor files that a patch goes into read in place."""

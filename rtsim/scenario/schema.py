@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from rtsim.inputs.cpulist import parse_cpulist
-from rtsim.inputs.errors import InputError
 from rtsim.inputs.models import StrictModel
 from rtsim.inputs.units import Duration
+from rtsim.workload import CyclictestModel, TaskModel
 
-__all__ = ["CyclictestModel", "GuestModel", "HostModel", "KernelModel", "ScenarioModel", "TaskModel"]
-
-Policy = Literal["fifo", "rr", "other", "batch", "idle"]
-
-
-def _cpulist(value: Any) -> tuple[int, ...]:
-    try:
-        cpus = parse_cpulist(value)
-    except InputError as error:
-        raise ValueError(error.expected) from None
-    if not cpus:
-        raise ValueError("expected at least one CPU")
-    return cpus
-
-
-Cpus = Annotated[tuple[int, ...], BeforeValidator(_cpulist)]
+__all__ = ["GuestModel", "HostModel", "KernelModel", "ScenarioModel", "TopologyModel"]
 
 
 class TopologyModel(StrictModel):
@@ -77,35 +61,6 @@ class HostModel(StrictModel):
     nova: dict[str, Any] = Field(default_factory=dict)
 
 
-class CyclictestModel(StrictModel):
-    """cyclictest, one thread a CPU."""
-
-    interval: Duration = Field(default=1_000_000, gt=0)
-    policy: Policy = "fifo"
-    priority: int = Field(default=95, ge=-20, le=99)
-    cpus: Literal["rt"] | Cpus = "rt"
-
-    @model_validator(mode="after")
-    def _priority_of_policy(self) -> Self:
-        _check_priority(self.policy, self.priority if "priority" in self.model_fields_set else None)
-        return self
-
-    def effective_priority(self) -> int:
-        """Return the priority: by default 95 for realtime policies and nice 0 for the others."""
-        if "priority" in self.model_fields_set:
-            return self.priority
-        return 95 if self.policy in ("fifo", "rr") else 0
-
-
-def _check_priority(policy: str, priority: int | None) -> None:
-    if priority is None:
-        return
-    if policy in ("fifo", "rr") and not 1 <= priority <= 99:
-        raise ValueError(f"expected a priority of 1 to 99 with {policy}, found {priority}")
-    if policy not in ("fifo", "rr") and not -20 <= priority <= 19:
-        raise ValueError(f"expected a nice value of -20 to 19 with {policy}, found {priority}")
-
-
 class WorkloadModel(StrictModel):
     """What runs in a guest."""
 
@@ -126,42 +81,6 @@ class GuestModel(StrictModel):
     def _flavor_or_domain(self) -> Self:
         if (self.flavor is None) == (self.domain is None):
             raise ValueError("expected either flavor or domain")
-        return self
-
-
-SCHED_POLICIES = {
-    "SCHED_FIFO": "fifo", "SCHED_RR": "rr", "SCHED_OTHER": "other", "SCHED_BATCH": "batch", "SCHED_IDLE": "idle",
-}  # fmt: skip
-
-
-class TimerModel(StrictModel):
-    """rt-app's timer: an absolute period in us."""
-
-    ref: str = "unique"
-    period: int = Field(gt=0)
-    mode: Literal["absolute"] = "absolute"
-
-
-class TaskModel(StrictModel):
-    """A host task in rt-app's words (times in us): one run a period, or one run without end (``run: -1``)."""
-
-    policy: Literal["SCHED_FIFO", "SCHED_RR", "SCHED_OTHER", "SCHED_BATCH", "SCHED_IDLE"] = "SCHED_OTHER"
-    priority: int | None = None
-    cpus: Cpus | None = None
-    loop: Literal[-1] = -1
-    run: int = Field(ge=-1)
-    timer: TimerModel | None = None
-    delay: int = Field(default=0, ge=0)
-    overrun: Literal["catch_up", "skip"] = "catch_up"
-    timer_slack: int | None = Field(default=None, ge=0)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        _check_priority(SCHED_POLICIES[self.policy], self.priority)
-        if self.run == -1 and (self.timer is not None or self.delay):
-            raise ValueError("expected neither timer nor delay with run: -1, which never ends")
-        if self.run != -1 and self.timer is None:
-            raise ValueError("expected a timer with a run that ends")
         return self
 
 

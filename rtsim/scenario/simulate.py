@@ -14,10 +14,11 @@ from rtsim.engine.clock import ready, run_until
 from rtsim.engine.simpy_clock import SimpyHost
 from rtsim.inputs.errors import RtsimError
 from rtsim.measure.histogram import LogLinearHistogram
-from rtsim.scenario.assemble import POLICIES, Assembly, assemble, pins_of
+from rtsim.scenario.assemble import Assembly, assemble, pins_of
 from rtsim.scenario.result import HISTOGRAMS, Result, TaskResult, WorstSample
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.story import story
+from rtsim.workload.policies import POLICIES
 
 __all__ = ["Clock", "host_in", "read_result", "simulate"]
 
