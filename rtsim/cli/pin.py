@@ -6,17 +6,20 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
 
 from rtsim.inputs.errors import InputError
+from rtsim.kernel import CommandLine, Isolation
 from rtsim.nova.batch import LONGEST_LINE, place_lines
 from rtsim.nova.conf import NovaConf
 from rtsim.nova.cpuspec import format_cpu_spec
 from rtsim.nova.errors import NovaRefusal
 from rtsim.nova.flavor import Flavor, Image
+from rtsim.nova.hazards import host_warnings
 from rtsim.nova.host import ComputeHost
 from rtsim.nova.placement import Placement
 from rtsim.nova.rules import Release
@@ -39,6 +42,12 @@ def pin(
         Path | None, typer.Option(help="Show this libvirt domain XML instead of placing a flavor.")
     ] = None,
     output: Annotated[str, typer.Option("--format", help="table, json or xml.")] = "table",
+    cmdline: Annotated[
+        str | None, typer.Option(help="The host kernel's command line: warns of pins that it does not isolate.")
+    ] = None,
+    rt_runtime_us: Annotated[
+        int | None, typer.Option(help="The host's sched_rt_runtime_us: warns of realtime throttling.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say for each host cell why it was or was not taken.")
     ] = False,
@@ -64,7 +73,8 @@ def pin(
     if host is None or flavor is None:
         raise InputError("rtsim pin", "", "expected --host and --flavor, or --domain, or --batch")
     conf = NovaConf.from_file(nova_conf) if nova_conf else NovaConf()
-    node = ComputeHost.from_topology(read_capabilities(host), conf, chosen)
+    topology = read_capabilities(host)
+    node = ComputeHost.from_topology(topology, conf, chosen)
     wanted = Flavor.from_openstack(flavor)
     try:
         placement = node.place(
@@ -74,7 +84,9 @@ def pin(
         for line in refusal.explain:
             typer.echo(line, err=True)
         raise
-    _show(placement, output, explain)
+    isolated = None if cmdline is None else Isolation.of(CommandLine(cmdline, "--cmdline"), topology.cpu_ids).domain
+    warnings = (*placement.warnings, *host_warnings(placement, isolated, rt_runtime_us))
+    _show(replace(placement, warnings=warnings), output, explain)
 
 
 def _only(batch: str, others: dict[str, Path | None]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rtsim.inputs.errors import InputError
 from rtsim.kernel import Kernel
-from rtsim.nova import Flavor, Image, Placement
+from rtsim.nova import Flavor, Image, Placement, host_warnings
 from rtsim.scenario.host import Host, kernel_of
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.schema import GuestModel
@@ -28,6 +28,8 @@ class Guest:
     """vCPUs that the workload runs on."""
     shared_cpus: frozenset[int]
     """Host CPUs that every guest may use (``cpu_shared_set``)."""
+    warnings: tuple[str, ...]
+    """What will hurt it on this host, in words."""
 
     @property
     def name(self) -> str:
@@ -75,8 +77,17 @@ def guests_of(scenario: Scenario, host: Host) -> tuple[Guest, ...]:
             compute = compute.claim(placement)
         kernel = kernel_of(model.kernel, f"{scenario.source}: {place}.kernel")
         vcpus = _workload_vcpus(scenario, place, model, placement)
-        guests.append(Guest(model, placement, kernel, vcpus, frozenset(compute.conf.shared_cpus() or ())))
+        shared = frozenset(compute.conf.shared_cpus() or ())
+        warnings = (*placement.warnings, *_host_warnings(placement, host))
+        guests.append(Guest(model, placement, kernel, vcpus, shared, warnings))
     return tuple(guests)
+
+
+def _host_warnings(placement: Placement, host: Host) -> Iterator[str]:
+    throttled = host.kernel.features(len(host.topology.cpu_ids)).guard == "rt_throttling"
+    runtime = host.kernel.rt_runtime_ns
+    runtime_us = -1 if runtime is None else runtime // 1000
+    return host_warnings(placement, host.isolation.domain, runtime_us if throttled else None)
 
 
 def _source(value: str | dict[str, Any], folder: Path) -> Mapping[str, Any] | Path:

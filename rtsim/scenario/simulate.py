@@ -120,7 +120,7 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
     guests = {
         guest.name: {
             "placement": pins_of(guest.placement), "cpus_spent": guest.cpus_spent(),
-            "workload_vcpus": guest.vcpus_left(),
+            "workload_vcpus": guest.vcpus_left(), "warnings": list(guest.warnings),
         }
         for guest in assembly.guests
     }  # fmt: skip
