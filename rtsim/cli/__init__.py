@@ -64,15 +64,15 @@ def status(arguments: Sequence[str]) -> int:
     try:
         ended = app(list(arguments), prog_name="rtsim", standalone_mode=False)
         sys.stdout.flush()
+        if ended == INTERRUPTED:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return ended if isinstance(ended, int) else 0
     except RtsimError as error:
         return _failed(str(error), error.exit_status)
     except typer.TyperException as error:  # options and arguments that do not exist or cannot be read
         return _failed(" ".join(str(getattr(error, "message", None) or error).split()), RtsimError.exit_status)
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the interpreter flushes once more on its way out
+    except (BrokenPipeError, SystemExit):  # typer itself exits only where the reader of a pipe has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more on its way out
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return _failed("interrupted", INTERRUPTED)

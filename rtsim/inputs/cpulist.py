@@ -15,8 +15,8 @@ MAX_CPUS = 8192
 _TOKEN = re.compile(r"(\^?)\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?", re.ASCII)
 
 
-def parse_cpulist(spec: str | Iterable[int]) -> tuple[int, ...]:
-    """Return the CPUs of `spec`, sorted, each once.
+def parse_cpulist(spec: str | int | Iterable[int]) -> tuple[int, ...]:
+    """Return the CPUs of `spec` (a list as text or of numbers, or one number), sorted, each once.
 
     ``^`` excludes a CPU or a range, wherever it stands; empty items are ignored; the empty list is ``()``.
 
@@ -30,6 +30,10 @@ def parse_cpulist(spec: str | Iterable[int]) -> tuple[int, ...]:
     >>> parse_cpulist("0-3,8,^2")
     (0, 1, 3, 8)
     """
+    if isinstance(spec, int):
+        return (_checked(spec),)
+    if not isinstance(spec, Iterable):
+        raise ValueError(f"expected a CPU list such as 0-3, found {shown(spec)}")
     if not isinstance(spec, str):
         return tuple(sorted({_checked(cpu) for cpu in spec}))
     included: set[int] = set()

@@ -40,6 +40,9 @@ RESOLUTION = 1 / 1024
 
 Values = npt.NDArray[np.float64]
 
+NO_CHANGE_NS = 50.0
+"""Changes of a cause that would be printed as 0.0 us."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -112,7 +115,6 @@ def compare_outcomes(outcomes: Sequence[Outcome], confidence: float = 0.95) -> l
     }
     ranks = _ranks([outcome.name for outcome in ordered], beats)
     rows = [_row(outcome, ordered, values, beats, ranks, confidence, each) for outcome in ordered]
-    rows.sort(key=lambda row: row["rank"] or 0)  # stable: by value within a rank
     return rows + [_refused_row(outcome) for outcome in outcomes if outcome.refused is not None]
 
 
@@ -160,10 +162,12 @@ def _separated(interval: tuple[float, float] | None) -> bool:
 
 
 def _ranks(ordered: Sequence[str], beats: Mapping[tuple[str, str], bool]) -> dict[str, int]:
-    """Return 1 + the length of the longest chain of separations above each variant."""
+    """Return ranks that follow the values; a variant ranks below every one that beats it."""
     ranks: dict[str, int] = {}
+    rank = 1
     for place, name in enumerate(ordered):
-        ranks[name] = 1 + max((ranks[better] for better in ordered[:place] if beats[better, name]), default=0)
+        rank = max([rank, *(ranks[better] + 1 for better in ordered[:place] if beats[better, name])])
+        ranks[name] = rank
     return ranks
 
 
@@ -225,4 +229,6 @@ def _why(outcome: Outcome, ordered: Sequence[Outcome]) -> str:
     cause = max(causes, key=lambda name: changes[name])
     if changes[cause] <= 0:  # worse in its tail only: the largest change is a gain
         cause = max(causes, key=lambda name: abs(changes[name]))
+    if abs(changes[cause]) < NO_CHANGE_NS:
+        return "no difference"
     return f"{cause} {changes[cause] / 1000:+.1f} us"

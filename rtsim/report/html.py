@@ -261,7 +261,7 @@ def ranking_table(comparison: Json) -> Html:
             continue
         name = escape(row["name"])
         if row["tied_with"]:
-            name = Html(f'{name}<span class="note">tied with {escape("; ".join(row["tied_with"]))}</span>')
+            name = Html(f'{name} <span class="note">tied with {escape("; ".join(row["tied_with"]))}</span>')
         value = "no sample" if row["value_ns"] is None else microseconds(row["value_ns"])
         rows.append([name, row["rank"], _noted(value, row["ci_ns"]),
                      "best" if row is comparison["rows"][0] else _difference(row), *price, row["why"]])  # fmt: skip
@@ -276,7 +276,7 @@ def _noted(value: str, interval: Sequence[float] | None, *, sign: bool = False) 
     if interval is None:
         return escape(value)
     low, high = (microseconds(end, sign=sign) for end in interval)
-    return Html(f'{escape(value)}<span class="note">{low} to {high}</span>')
+    return Html(f'{escape(value)} <span class="note">{low} to {high}</span>')
 
 
 def _whole(value: int | None) -> str:

@@ -48,6 +48,12 @@ class Assembly:
     duration_ns: int
     warmup_ns: int
 
+    def told(self, observe: Iterable[str] | None) -> set[str]:
+        """Return the tasks whose causes and worst samples are kept: those of `observe`, by default all with samples."""
+        if observe is None:
+            return {self.names.tasks[row] for row in self.names.watched}
+        return {thread for name in observe for thread in self.cyclictests.get(name, (name,))}
+
 
 def assemble(scenario: Scenario) -> Assembly:
     """Place the guests and lay out the state.
@@ -251,7 +257,7 @@ class _Assembler:
     # ---- observation ----------------------------------------------------------------------------------------
 
     def observed(self, wanted: Iterable[str] | None) -> list[int]:
-        """Return the tasks that get histograms: all but the kernel's own threads, those asked for first."""
+        """Return the tasks that get histograms, all but the kernel's own threads; refuse to observe others."""
         for name in wanted or ():
             if name not in self.tasks and name not in self.cyclictests:
                 known = ", ".join(sorted({*self.tasks, *self.cyclictests}))

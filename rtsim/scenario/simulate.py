@@ -110,7 +110,8 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
     m = s.m[0]
     if m["broken_causes"]:
         raise RtsimError(f"{scenario.source}: causes of {m['broken_causes']} samples do not sum to their latency")
-    tasks = {name: _task(assembly, row, before) for row, name in enumerate(names.tasks)}
+    told = assembly.told(scenario.model.observe)
+    tasks = {name: _task(assembly, row, before, name in told) for row, name in enumerate(names.tasks)}
     for together, threads in assembly.cyclictests.items():
         if len(threads) > 1:
             tasks[together] = tasks[threads[0]].merged(tasks[thread] for thread in threads[1:])
@@ -128,7 +129,7 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
     return Result(version("rtsim"), data, tasks, cpus, guests, assembly.duration_ns, int(m["events"]))
 
 
-def _task(assembly: Assembly, row: int, before: Counters) -> TaskResult:
+def _task(assembly: Assembly, row: int, before: Counters, told: bool) -> TaskResult:
     s = assembly.state
     task = s.tasks[row]
     watch = int(task["watch"])
@@ -143,8 +144,8 @@ def _task(assembly: Assembly, row: int, before: Counters) -> TaskResult:
         switches_voluntary=counts["voluntary"],
         switches_involuntary=counts["involuntary"],
         migrations=counts["migrations"],
-        causes_ns=_causes(assembly, s.cause_totals[watch]) if watch >= 0 else {},
-        worst=_worst(assembly, watch) if watch >= 0 else (),
+        causes_ns=_causes(assembly, s.cause_totals[watch]) if told else {},
+        worst=_worst(assembly, watch) if told else (),
     )
 
 

@@ -1,0 +1,137 @@
+"""What the manual says in prose about the program, where a change could make it untrue."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtsim.planning import compare
+from rtsim.scenario import Scenario, simulate
+from tests.docs.pages import ROOT
+
+SCENARIO = ROOT / "data" / "scenarios" / "smt4.yaml"
+UNUSED_COSTS = {
+    "enqueue_remote": {"constant": "1 ms"},
+    "hrtimer_program": {"constant": "1 ms"},
+    "vm_exit": {"ept": {"constant": "1 ms"}},
+    "bql_hold": {"constant": "1 ms"},
+    "page_fault": {"4k": {"constant": "1 ms"}, "2m": {"constant": "1 ms"}, "swap": {"constant": "1 ms"}},
+    "smt_speed": {"value": 0.1},
+    "numa_remote": {"value": 9.0},
+}
+USED_COSTS = (
+    "context_switch", "wake", "irq_entry", "timer_irq", "tick", "softirq_entry", "syscall_exit", "vm_entry",
+)  # fmt: skip
+
+
+def brief(**host: Any) -> Scenario:
+    busy = {"tasks": {"hog": {"cpus": "0", "run": -1}}}  # ticks come only where something runs
+    return Scenario.load(SCENARIO).lasting("200 ms").patched({"workload": busy, **({"host": host} if host else {})})
+
+
+def outcome(scenario: Scenario) -> Mapping[str, Any]:
+    return simulate(scenario).to_json()["tasks"]
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def test_costs_listed_as_unused_change_nothing() -> None:
+    assert all(f"`{cost}" in page("background/limits.md") for cost in UNUSED_COSTS)
+    assert outcome(brief(profile_overrides={"costs": UNUSED_COSTS})) == outcome(brief())
+
+
+@pytest.mark.parametrize("cost", USED_COSTS)
+def test_costs_listed_as_used_change_results(cost: str) -> None:
+    assert f"`{cost}`" in page("guides/profiles.md")
+    assert outcome(brief(profile_overrides={"costs": {cost: {"constant": "7 us"}}})) != outcome(brief())
+
+
+def test_settings_listed_without_effect_have_none() -> None:
+    inert = {"rt_group_sched": True, "irq_time_accounting": True}
+    kernel = {"config": inert, "sysctl": {"sched_rt_runtime_us": -1, "numa_balancing": 0}}
+    assert outcome(brief(kernel=kernel)) == outcome(brief())
+
+
+def test_what_a_run_contains_is_described() -> None:
+    text = page("reference/result.md")
+    assert [key for key in keys(simulate(brief()).to_json()) if f"`{key}`" not in text] == []
+
+
+def test_what_a_comparison_contains_is_described() -> None:
+    text = page("reference/result.md")
+    made = compare(brief(), vary={"seed": ["1", "2"]}, replications=1).to_json()
+    made["variants"] = {}
+    assert [key for key in keys(made) if f"`{key}`" not in text] == []
+
+
+def keys(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys of a result, those of its scenario and of mappings by name left out."""
+    data = copy.deepcopy(dict(data))
+    data.pop("scenario", None)
+    for name in ("tasks", "guests", "cpus"):
+        data[name] = list(data.get(name, {}).values())[-1:]
+    stack: list[Any] = [data]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, Mapping):
+            yield from each
+            stack += [value for key, value in each.items() if key not in ("vcpupin", "causes_ns")]
+        elif isinstance(each, list):
+            stack += each
+
+
+def test_every_cause_is_described() -> None:
+    from rtsim.engine.state import CAUSE_NAMES
+
+    described = set(re.findall(r"`([a-z_]+)`", page("reference/result.md")))
+    assert set(CAUSE_NAMES) <= described
+
+
+def test_every_dependency_has_its_reason() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = page("background/dependencies.md")
+    for requirement in project["dependencies"]:
+        assert re.search(rf"^\|.*\b{re.split('[<>=]', requirement)[0]}\b", text, re.MULTILINE), requirement
+    for extra in project["optional-dependencies"]:
+        assert f"`[{extra}]`" in text
+
+
+@pytest.mark.parametrize(
+    ("code", "unloaded"),
+    [
+        ("import rtsim", {"numpy", "numba", "pandas", "matplotlib", "simpy", "scipy", "networkx", "pydantic"}),
+        (
+            "from rtsim.cli import status; "
+            "status(['pin', '--host', 'data/hosts/smt-4cpu.xml', '--flavor', 'data/flavors/realtime4.json'])",
+            {"numba", "matplotlib"},
+        ),
+    ],
+    ids=["import rtsim", "rtsim pin"],
+)
+def test_slow_libraries_are_loaded_where_they_are_used(code: str, unloaded: set[str]) -> None:
+    script = f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert unloaded.isdisjoint(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def test_every_builtin_profile_is_listed() -> None:
+    sources = (ROOT / "rtsim" / "profile" / "builtin").glob("*.yaml")
+    assert {path.stem for path in sources} == set(
+        re.findall(r"\{profile-numbers\} (\S+)", page("reference/profiles.md"))
+    )
+
+
+def test_pictures_are_small() -> None:
+    assert all(path.stat().st_size < 200_000 for path in Path(ROOT / "docs" / "images").iterdir())
