@@ -130,7 +130,9 @@ def _add_tasks(b: Builder, kernel: int, level: str, specs: list[dict[str, Any]])
     return rows
 
 
-def _add_noise(b: Builder, number: int, spec: dict[str, Any], kernels: dict[str, int], vcpus: list[int], emu: int) -> None:
+def _add_noise(
+    b: Builder, number: int, spec: dict[str, Any], kernels: dict[str, int], vcpus: list[int], emu: int
+) -> None:
     level, kind = spec["level"], spec["kind"]
     kernel = kernels[level]
     count = b.kernels[kernel]["cpu_count"]
@@ -145,7 +147,9 @@ def _add_noise(b: Builder, number: int, spec: dict[str, Any], kernels: dict[str,
         if spec["locked"] and emu >= 0:
             task, locked = emu, True
         else:
-            task = b.server(f"{level}/kthread{number}", kernel, [local], spec["policy"], 5, kthread=int(spec["kthread"]))
+            task = b.server(
+                f"{level}/kthread{number}", kernel, [local], spec["policy"], 5, kthread=int(spec["kthread"])
+            )
     elif kind == es.NOISE_HARDWARE and spec["locked"]:
         cpu = es.NONE
     arrival: dict[str, Any] = {"interval": _uniform(b, spec["interval"])}
@@ -153,7 +157,15 @@ def _add_noise(b: Builder, number: int, spec: dict[str, Any], kernels: dict[str,
         arrival = {"period_ns": spec["interval"][0], "phase_ns": spec["interval"][1]}
     elif spec["arrival"] == "bursts":
         arrival |= {"burst_size": 3, "burst_spacing_ns": 5 * US}
-    b.source(f"{level}/noise{number}", kind, cpu=cpu, task=task, locked=locked, duration=_uniform(b, spec["duration"]), **arrival)
+    b.source(
+        f"{level}/noise{number}",
+        kind,
+        cpu=cpu,
+        task=task,
+        locked=locked,
+        duration=_uniform(b, spec["duration"]),
+        **arrival,
+    )
 
 
 def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Names]:
@@ -168,7 +180,9 @@ def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Nam
     kernels = {"host": host, "guest": host}
     if spec["vcpus"]:
         lock = b.lock()
-        vcpus = [b.vcpu(f"guest/vcpu{i}", host, v["cpus"], v["policy"], 1, lock=lock) for i, v in enumerate(spec["vcpus"])]
+        vcpus = [
+            b.vcpu(f"guest/vcpu{i}", host, v["cpus"], v["policy"], 1, lock=lock) for i, v in enumerate(spec["vcpus"])
+        ]
         emulator = b.server("guest/emulator", host, spec["emulator_cpus"], es.OTHER, 0, lock=lock)
         kernels["guest"] = guest = _kernel(b, spec["guest_kernel"], len(vcpus))
         for i, vcpu in enumerate(vcpus):

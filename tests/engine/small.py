@@ -82,9 +82,10 @@ class Run:
         """Return the row of a task."""
         return self.state.tasks[self.names.tasks.index(name)]
 
-    def switches(self, cpu: int = 0) -> list[tuple[int, str]]:
+    def switches(self, cpu: int = 0, after_ns: int = -1) -> list[tuple[int, str]]:
         """Return (time, task switched to) on `cpu` in order; ``idle`` is nobody."""
-        return [(row[0], self._name(row[3])) for row in self.records(es.TR_SWITCH) if row[2] == cpu]
+        rows = self.records(es.TR_SWITCH)
+        return [(row[0], self._name(row[3])) for row in rows if row[2] == cpu and row[0] > after_ns]
 
     def samples(self, name: str) -> list[int]:
         """Return the latencies of a task's samples in order, ns."""
@@ -98,8 +99,8 @@ class Run:
     def records(self, *kinds: int) -> list[tuple[int, int, int, int, int]]:
         """Return the records of `kinds` (all: none given) as (time, kind, cpu, task, value)."""
         assert int(self.state.m[0]["trace_next"]) <= len(self.state.trace), "the trace is longer than its ring"
-        rows = [tuple(int(value) for value in row) for row in recorded(self.state)]
-        return [row for row in rows if not kinds or row[1] in kinds]  # type: ignore[misc]
+        rows: list[tuple[int, int, int, int, int]] = recorded(self.state).tolist()
+        return [row for row in rows if not kinds or row[1] in kinds]
 
     def causes(self, name: str) -> dict[str, int]:
         """Return what a task's samples waited for, ns in total, without zeros."""

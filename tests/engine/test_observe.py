@@ -9,7 +9,6 @@ import pytest
 
 from rtsim.engine import observe
 from rtsim.engine import state as es
-from rtsim.engine import state_type as _  # tells Numba what a State is
 from rtsim.engine.builder import Builder
 from rtsim.measure import histogram
 from rtsim.profile.distributions import Exponential, Lognormal

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtsim.engine import random
-from rtsim.engine import state_type as _  # tells Numba what a State is
 from rtsim.engine.builder import Builder
 from rtsim.engine.random import CELLS, LEVELS, TABLE_SIZE, draw, sample_table, stream
 from rtsim.engine.state import State
@@ -94,7 +93,9 @@ def test_a_new_source_leaves_the_streams_of_the_others_untouched() -> None:
             b.source(name, 2, duration=duration, cpu=0, period_ns=1_000)
         state, found = b.build(watched=[])
         fields = ("arrival_key", "arrival_gamma", "duration_key", "duration_gamma")
-        return {name: tuple(int(row[f]) for f in fields) for name, row in zip(found.sources, state.sources, strict=True)}
+        return {
+            name: tuple(int(row[f]) for f in fields) for name, row in zip(found.sources, state.sources, strict=True)
+        }
 
     before, after = streams(["disk", "net"]), streams(["timer", "net", "disk"])
     assert {name: after[name] for name in before} == before

@@ -1,0 +1,227 @@
+"""CFS for one flat queue on a CPU of a large machine (latency 24 ms, least slice 3 ms, wake-up granularity 4 ms)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from rtsim.engine import state as es
+from rtsim.engine.builder import Builder
+from rtsim.engine.state import State
+from rtsim.sched import cfs
+from tests.engine.small import MS, SECOND, TICK, US, job_at, machine, run
+
+
+def stretches(switches: list[tuple[int, str]]) -> list[tuple[str, int]]:
+    """Return (task, how long it ran) from one switch to the next."""
+    return [(name, after - before) for (before, name), (after, _) in pairwise(switches)]
+
+
+# ---- slices and ticks -----------------------------------------------------------------------------------------------
+
+
+def test_two_hogs_switch_at_the_first_tick_after_their_12_ms_slice() -> None:
+    b = machine()
+    b.hog("a", 0, [0], es.OTHER, 0)
+    b.hog("b", 0, [0], es.OTHER, 0)
+    switches = run(b, SECOND).switches()
+    assert {ran for _, ran in stretches(switches)} == {4 * TICK}  # 12 ms have run at the third tick: not yet more
+    assert all(one != two for (_, one), (_, two) in pairwise(switches))
+
+
+def test_a_slice_that_began_just_before_a_tick_ends_one_tick_sooner() -> None:
+    b = machine()
+    b.hog("a", 0, [0], es.OTHER, 0)
+    b.hog("b", 0, [0], es.OTHER, 0)
+    job_at(b, b.server("thread", 0, [0], es.FIFO, 50), 10 * US, 3_900 * US)
+    switches = run(b, 100 * MS).switches()
+    first = next(n for n, (_, name) in enumerate(switches) if name == "thread") + 1
+    assert stretches(switches)[first][1] == 16 * MS - 3_910 * US  # 12.09 ms
+
+
+def test_nine_hogs_have_3_ms_slices_which_a_tick_makes_4() -> None:
+    b = machine()
+    for n in range(9):
+        b.hog(str(n), 0, [0], es.OTHER, 0)
+    ran = stretches(run(b, SECOND).switches())[50:]  # the debits of new tasks have evened out
+    assert {time for _, time in ran} == {TICK}
+    assert all(len({name for name, _ in ran[n : n + 9]}) == 9 for n in range(len(ran) - 9))
+
+
+@pytest.mark.parametrize("fair", [es.CFS, es.EEVDF])
+def test_nice_0_and_nice_5_share_1024_to_335(fair: int) -> None:
+    b = machine(fair=fair, trace_length=1 << 15)
+    b.hog("nice0", 0, [0], es.OTHER, 0)
+    b.hog("nice5", 0, [0], es.OTHER, 5)
+    done = run(b, 20 * SECOND)
+    assert int(done.task("nice0")["cpu_ns"]) / (20 * SECOND) == pytest.approx(1024 / (1024 + 335), abs=0.002)
+
+
+# ---- wake-up preemption ---------------------------------------------------------------------------------------------
+
+
+def hog_and_sleeper(period_ns: int, first_ns: int, work_ns: int, nice: int = 0, policy: int = es.OTHER) -> Builder:
+    b = machine()
+    b.hog("hog", 0, [0], es.OTHER, 0)
+    b.periodic(
+        "sleeper", 0, [0], policy, nice, period_ns=period_ns, first_ns=first_ns, work=b.constant(work_ns), slack_ns=0
+    )
+    return b
+
+
+SLEEPER = 1
+"""Row of the sleeper."""
+
+
+def test_who_slept_a_second_preempts_at_once() -> None:
+    done = run(hog_and_sleeper(SECOND, SECOND + MS, 100 * US), 3 * SECOND, [SLEEPER])
+    assert done.samples("sleeper") == [0, 0]
+
+
+def test_who_has_used_its_share_waits_until_the_hogs_slice_ends() -> None:
+    """Placed 12 ms behind the hog it runs for 11, sleeps for 1 and is 2 ms behind then: less than the granularity."""
+    done = run(hog_and_sleeper(12 * MS, SECOND, 11 * MS), SECOND + 25 * MS, [SLEEPER])
+    assert done.switches()[-3:] == [(SECOND, "sleeper"), (SECOND + 11 * MS, "hog"), (SECOND + 24 * MS, "sleeper")]
+    assert done.samples("sleeper") == [0, 12 * MS]
+
+
+@pytest.mark.parametrize(("policy", "nice"), [(es.BATCH, 0), (es.IDLE_POLICY, 0), (es.OTHER, 10)])
+def test_batch_idle_and_light_sleepers_do_not_preempt(policy: int, nice: int) -> None:
+    """At nice 10 the granularity is 37 ms of the hog's time: no credit for sleep is that large."""
+    done = run(hog_and_sleeper(SECOND, SECOND + MS, 100 * US, nice, policy), SECOND + 100 * MS, [SLEEPER])
+    (latency,) = done.samples("sleeper")
+    assert latency >= 3 * MS
+
+
+def test_anybody_preempts_an_idle_policy_task() -> None:
+    b = machine()
+    b.hog("idle", 0, [0], es.IDLE_POLICY, 0)
+    task = b.periodic(
+        "batch", 0, [0], es.BATCH, 19, period_ns=SECOND, first_ns=SECOND + MS, work=b.constant(US), slack_ns=0
+    )
+    assert run(b, 2 * SECOND, [task]).samples("batch") == [0]
+
+
+def queue(*nices: int) -> State:
+    """A CPU on which task 0 runs and the others wait, all with vruntime 0."""
+    b = machine()
+    for row, nice in enumerate(nices):
+        b.hog(str(row), 0, [0], es.OTHER, nice)
+    state, _ = b.build(watched=[])
+    state.cpus[0]["curr"] = 0
+    state.cpus[0]["nr_fair"] = len(nices)
+    state.cpus[0]["load"] = int(state.tasks["weight"].sum())
+    return state
+
+
+def vruntimes(state: State, *values: int) -> None:
+    """Give the tasks these vruntimes, and queue all but task 0 in their order."""
+    state.tasks["vruntime"] = values
+    order = sorted(range(1, len(values)), key=lambda task: values[task])
+    state.cpus[0]["fair_head"] = order[0] if order else es.NONE
+    for before, after in pairwise([es.NONE, *order, es.NONE]):
+        if before >= 0:
+            state.tasks["next"][before] = after
+        if after >= 0:
+            state.tasks["prev"][after] = before
+            state.tasks["queued"][after] = 1
+
+
+@pytest.mark.parametrize(
+    ("nice", "granularity"),
+    [(0, 4 * MS), (-10, 4 * MS * 1024 // 9548), (10, 4 * MS * 1024 // 110)],
+)
+def test_a_wakee_preempts_when_it_is_more_than_its_granularity_behind(nice: int, granularity: int) -> None:
+    state = queue(0, nice)
+    vruntimes(state, granularity, 0)
+    assert not cfs.check_preempt_wakeup(state, 0, 1)
+    assert int(state.cpus[0]["buddy_next"]) == es.NONE
+    vruntimes(state, granularity + 1, 0)
+    assert cfs.check_preempt_wakeup(state, 0, 1)
+    assert int(state.cpus[0]["buddy_next"]) == 1
+
+
+def test_granularities_of_nice_minus_10_and_10() -> None:
+    assert cfs.virtual(4 * MS, 9548) == 428_990
+    assert cfs.virtual(4 * MS, 110) == 37_236_363
+
+
+def test_a_success_on_a_queue_of_eight_makes_the_preempted_task_the_last_buddy() -> None:
+    for count, last in ((7, es.NONE), (8, 0)):
+        state = queue(*[0] * count)
+        vruntimes(state, 5 * MS, *[0] * (count - 1))
+        assert cfs.check_preempt_wakeup(state, 0, 1)
+        assert int(state.cpus[0]["buddy_last"]) == last
+
+
+@pytest.mark.parametrize(
+    ("lead", "next_buddy", "last_buddy", "picked"),
+    [
+        (4 * MS, 2, es.NONE, 2), (4 * MS + 1, 2, es.NONE, 1),  # within a granularity of the leftmost, or not
+        (4 * MS, es.NONE, 2, 2), (4 * MS + 1, es.NONE, 2, 1),
+        (0, 2, 1, 2), (0, es.NONE, es.NONE, 1),
+    ],
+)  # fmt: skip
+def test_a_buddy_is_picked_if_that_is_fair(lead: int, next_buddy: int, last_buddy: int, picked: int) -> None:
+    state = queue(0, 0, 0)
+    vruntimes(state, 50 * MS, 0, lead)
+    state.cpus[0]["buddy_next"], state.cpus[0]["buddy_last"] = next_buddy, last_buddy
+    assert cfs.pick_next_entity(state, 0, 0) == picked
+
+
+def test_the_running_task_stays_unless_somebody_is_strictly_or_equally_behind() -> None:
+    state = queue(0, 0)
+    vruntimes(state, 4, 5)
+    assert cfs.pick_next_entity(state, 0, 0) == 0
+    vruntimes(state, 5, 5)
+    assert cfs.pick_next_entity(state, 0, 0) == 1
+
+
+# ---- placement and ticks, decision by decision ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "placed"), [(0, 988 * MS), (988 * MS - 1, 988 * MS), (988 * MS + 1, 988 * MS + 1), (2 * SECOND, 2 * SECOND)]
+)
+def test_a_sleeper_is_placed_at_most_12_ms_behind_the_queue(own: int, placed: int) -> None:
+    state = queue(0, 0)
+    state.cpus[0]["min_vruntime"] = SECOND
+    state.tasks[1]["vruntime"] = own
+    cfs.place_entity(state, 0, 1, False)
+    assert int(state.tasks[1]["vruntime"]) == placed
+
+
+def test_a_new_task_starts_a_virtual_slice_ahead() -> None:
+    state = queue(0, 5)
+    state.cpus[0]["min_vruntime"] = SECOND
+    cfs.place_entity(state, 0, 1, True)
+    slice_ns = 24 * MS * 335 // 1359
+    assert int(state.tasks[1]["vruntime"]) == SECOND + slice_ns * 1024 // 335
+
+
+def test_slices_are_shares_of_the_period_and_3_ms_at_least() -> None:
+    state = queue(0, 5, 19)
+    assert [cfs.slice_ns(state, 0, task) for task in range(3)] == [
+        24 * MS * 1024 // 1374,
+        24 * MS * 335 // 1374,
+        3 * MS,
+    ]
+    nine = queue(*[0] * 9)
+    assert cfs.slice_ns(nine, 0, 4) == 3 * MS
+    ten = queue(-5, *[0] * 9)
+    assert cfs.slice_ns(ten, 0, 0) == 30 * MS * 3121 // (3121 + 9 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("ran", "lead", "ends"),
+    [
+        (12 * MS, 0, False), (12 * MS + 1, 0, True),  # the slice itself
+        (3 * MS - 1, 13 * MS, False), (3 * MS, 12 * MS, False), (3 * MS, 12 * MS + 1, True),  # far ahead after 3 ms
+    ],
+)  # fmt: skip
+def test_when_a_tick_ends_the_slice(ran: int, lead: int, ends: bool) -> None:
+    state = queue(0, 0)
+    vruntimes(state, lead, 0)
+    state.tasks[0]["exec_sum"] = ran
+    assert cfs.check_tick(state, 0) is ends
