@@ -64,6 +64,9 @@ def _show(scenario: Scenario, result: Result, spent_s: float) -> None:
     out.print(_latencies(result, out))
     out.print(_causes(result, out))
     out.print(_cpus(result, out))
+    for name, guest in result.guests.items():
+        for warning in guest["warnings"]:
+            out.print(f"warning: {name}: {warning}")
     for sample in result.worst(1):
         out.print(f"The worst sample of {result.headline()}, released at {sample.release_ns / 1e9:.6f} s")
         out.print(f"  {sample.story}")
@@ -101,7 +104,8 @@ def _cpus(result: Result, out: Console) -> Table:
     rows = [[f"CPU {cpu}", *_shares([result.cpus[cpu]])] for cpu in result.cpus if cpu in named]
     others = [account for cpu, account in result.cpus.items() if cpu not in named]
     if others:
-        rows.append([f"{len(others)} others, mean" if named else f"all {len(others)}, mean", *_shares(others)])
+        rest = "1 other" if len(others) == 1 else f"{len(others)} others, mean"
+        rows.append([rest if named else f"all {len(others)}, mean", *_shares(others)])
     return table(out, "Host CPUs (% of the time)", ["", "tasks", "IRQ", "softirq", "hardware", "idle"], rows)
 
 
