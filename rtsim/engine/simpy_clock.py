@@ -100,6 +100,9 @@ class SimpyHost:
             raise KeyError(f"no task {name!r}; there are {', '.join(sorted(self._tasks))}") from None
 
     def _act(self, action: int, entity: int, value: int) -> simpy.Event:
+        while int(self.state.m[0]["next_at"]) <= self.now_ns:  # the model's events of this instant come first
+            step(self.state, self.now_ns, 1)
+            self._announce()
         m = self.state.m[0]
         m["now"] = self.now_ns
         m["action"], m["action_entity"], m["action_value"] = action, entity, value

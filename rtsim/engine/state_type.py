@@ -63,7 +63,10 @@ def _word(typing_context: Any, state: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         directory = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        return builder.load(builder.gep(directory, [arguments[1]]))
+        word = builder.load(builder.gep(directory, [arguments[1]]))
+        # the directory never changes: without this, LLVM reads it anew after every store
+        word.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return word
 
     return types.int64(state, index), generate
 

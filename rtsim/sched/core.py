@@ -162,6 +162,9 @@ def _put_prev_task(s: State, cpu: int, prev: int) -> None:
         rt.enqueue_task_rt(s, cpu, prev, t.to_tail == 0)
         t.to_tail = 0
     placement.note_waiting(s, prev, 1)
+    idle = placement.idle_cpu_for(s, prev)
+    if idle >= 0:
+        resched_curr(s, idle, cpu)  # it finds nothing of its own and pulls
 
 
 @handler

@@ -7,7 +7,15 @@ from rtsim.engine.jit import handler
 from rtsim.engine.state import CFS, TR_MIGRATE, State
 from rtsim.sched import fair, rt
 
-__all__ = ["allowed_on", "note_waiting", "pull_task", "select_task_rq", "set_task_cpu"]
+__all__ = [
+    "allowed_on",
+    "idle_cpu_for",
+    "note_waiting",
+    "pull_task",
+    "select_first_rq",
+    "select_task_rq",
+    "set_task_cpu",
+]
 
 
 @handler
@@ -26,14 +34,38 @@ def _is_idle(s: State, cpu: int) -> bool:
 def select_task_rq(s: State, task: int) -> int:
     """Return the CPU a woken `task` is queued on."""
     t = s.tasks[task]
-    if t.nr_allowed == 1 or _is_idle(s, t.cpu) or s.cpus[t.cpu].isolated == 1:
+    if _is_idle(s, t.cpu):
         return t.cpu
+    idle = idle_cpu_for(s, task)
+    return idle if idle >= 0 else t.cpu
+
+
+@handler
+def select_first_rq(s: State, task: int) -> int:
+    """Return the CPU a task that is runnable from the start is queued on: the allowed one with the least to run."""
+    t = s.tasks[task]
+    k = s.kernels[t.kernel]
+    best = t.cpu
+    for cpu in range(k.cpu_base, k.cpu_base + k.cpu_count):
+        if s.cpus[cpu].isolated == 1 or not allowed_on(s, task, cpu):
+            continue
+        if s.cpus[best].isolated == 1 or s.cpus[cpu].nr_running < s.cpus[best].nr_running:
+            best = cpu
+    return best
+
+
+@handler
+def idle_cpu_for(s: State, task: int) -> int:
+    """Return an idle CPU that may pull the waiting `task`, -1 if there is none."""
+    t = s.tasks[task]
+    if t.nr_allowed == 1 or s.cpus[t.cpu].isolated == 1:
+        return -1
     k = s.kernels[t.kernel]
     for step in range(1, k.cpu_count):
         cpu = k.cpu_base + (t.cpu - k.cpu_base + step) % k.cpu_count
         if _is_idle(s, cpu) and s.cpus[cpu].isolated == 0 and allowed_on(s, task, cpu):
             return cpu
-    return t.cpu
+    return -1
 
 
 @handler

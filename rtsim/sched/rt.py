@@ -52,4 +52,7 @@ def task_tick_rt(s: State, cpu: int) -> bool:
     if t.rr_left > 0:
         return False
     t.rr_left = s.kernels[c.kernel].rr_ticks
-    return c.rt_head >= 0 and s.tasks[c.rt_head].prio == t.prio
+    equal = c.rt_head
+    while equal >= 0 and s.tasks[equal].prio < t.prio:
+        equal = s.tasks[equal].next
+    return equal >= 0 and s.tasks[equal].prio == t.prio

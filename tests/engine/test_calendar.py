@@ -11,9 +11,9 @@ from rtsim.engine.builder import Builder
 from rtsim.engine.state import NEVER, NOISE_IRQ, State
 from tests.engine.small import machine
 
-CPUS, SOURCES = 3, 8
+CPUS, SOURCES = 6, 14
 SLOTS = 3 * CPUS + SOURCES
-"""Enough for three levels of a 4-ary heap of CPUs' slots, and one beside it of sources'."""
+"""18 and 14: heaps of three levels, with grandchildren under several children: what disarming could get wrong."""
 
 slots = st.integers(0, SLOTS - 1)
 times = st.integers(0, 12)
@@ -73,6 +73,20 @@ def test_events_come_in_the_order_of_time_then_slot(armed: dict[int, int]) -> No
         order.append(calendar.next_event(state))
         calendar.finish_event(state)
     assert order == sorted(armed, key=lambda slot: (armed[slot], slot))
+
+
+@settings(max_examples=300, deadline=None)
+@given(order=st.permutations(range(SLOTS)), disarmed=st.lists(slots, max_size=SLOTS))
+def test_disarming_keeps_the_rest_of_a_full_calendar_in_order(order: list[int], disarmed: list[int]) -> None:
+    state, model = empty(), dict[int, int]()
+    for slot, time in enumerate(order):
+        apply(state, model, (slot, time))
+    for slot in disarmed:
+        apply(state, model, (slot, None))
+    while model:
+        assert calendar.next_event(state) == earliest(model)
+        calendar.finish_event(state)
+        del model[earliest(model)]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

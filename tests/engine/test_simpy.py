@@ -142,9 +142,6 @@ def test_actions_at_an_instant_come_after_the_models_events_of_that_instant() ->
         ]  # fmt: skip
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a process older than the host acts at the host's first instant before the model's events of it"
-)
 def test_that_order_holds_at_the_hosts_first_instant_too() -> None:
     env = simpy.Environment(initial_time=0)
     b = machine()

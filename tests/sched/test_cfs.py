@@ -224,4 +224,4 @@ def test_when_a_tick_ends_the_slice(ran: int, lead: int, ends: bool) -> None:
     state = queue(0, 0)
     vruntimes(state, lead, 0)
     state.tasks[0]["exec_sum"] = ran
-    assert cfs.check_tick(state, 0) is ends
+    assert bool(cfs.check_tick(state, 0)) is ends

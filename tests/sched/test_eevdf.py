@@ -147,7 +147,7 @@ def test_a_sleepers_lag_is_kept_within_twice_its_request_or_a_tick(behind: int, 
 )
 def test_a_used_up_request_is_followed_by_a_new_one(vruntime: int, others: int, deadline: int, resched: bool) -> None:
     state = queue([1024] * (1 + others), [vruntime] * (1 + others), [10] * (1 + others), running=True)
-    assert eevdf.update_deadline(state, 0, 0) is resched
+    assert bool(eevdf.update_deadline(state, 0, 0)) is resched
     assert int(state.tasks[0]["deadline"]) == deadline
 
 
@@ -236,7 +236,7 @@ def waking(current: tuple[int, int], other: tuple[int, int], policy: int = es.OT
 def test_a_wakee_preempts_if_it_would_be_picked(
     current: tuple[int, int], other: tuple[int, int], policy: int, preempts: bool
 ) -> None:
-    assert eevdf.check_preempt_wakeup_fair(waking(current, other, policy), 0, 2) is preempts
+    assert bool(eevdf.check_preempt_wakeup_fair(waking(current, other, policy), 0, 2)) is preempts
 
 
 def test_an_idle_policy_task_loses_its_protection_to_anybody() -> None:

@@ -118,10 +118,6 @@ def test_preemption_does_not_restart_the_slice_and_the_preemptors_ticks_do_not_c
     ]  # fmt: skip
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="task_tick_rt looks at the queue's head, where a stronger task woken by the same interrupt hides an equal",
-)
 def test_a_slice_that_ends_as_a_stronger_task_wakes_still_sends_its_task_to_the_tail() -> None:
     b = machine()
     b.hog("first", 0, [0], es.RR, 50)

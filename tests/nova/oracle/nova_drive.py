@@ -5,6 +5,7 @@ what they return. Works with Nova 22 (Victoria) to 34 (2026.2); what differs bet
 """
 
 import argparse
+import copy
 import importlib.metadata
 import inspect
 import json
@@ -289,10 +290,31 @@ def fragments(guest):
 
 
 class Clock:
-    """Seconds in ``numa_fit_instance_to_host``."""
+    """Seconds in ``numa_fit_instance_to_host``, for each guest the fastest of so many rounds."""
 
+    rounds = 1
     fit = 0.0
     guests = 0
+
+
+def fit_to_host(topology, requested, options):
+    """Return what Nova's function returns; rounds before the last one only measure, on copies of the guest."""
+    fastest = float("inf")
+    Clock.guests += 1
+    try:
+        for left in reversed(range(Clock.rounds)):
+            guest = copy.deepcopy(requested) if left else requested
+            started = time.perf_counter()
+            try:
+                fitted = hardware.numa_fit_instance_to_host(topology, guest, **options)
+            except Exception:
+                if not left:
+                    raise
+            finally:
+                fastest = min(fastest, time.perf_counter() - started)
+        return fitted
+    finally:
+        Clock.fit += fastest
 
 
 def place(wanted, topology, case, with_xml, online):
@@ -321,14 +343,10 @@ def place(wanted, topology, case, with_xml, online):
         options = {"limits": limits_of(case), "pci_requests": requests, "pci_stats": stats}
         if WITH_PROVIDERS:
             options["provider_mapping"] = {} if stats else None
-        started = time.process_time()
         try:
-            fitted = hardware.numa_fit_instance_to_host(topology, requested, **options)
+            fitted = fit_to_host(topology, requested, options)
         except Exception as error:
             return refused(error, "fit"), topology
-        finally:
-            Clock.fit += time.process_time() - started
-            Clock.guests += 1
         if fitted is None:
             return result | {"fit": False}, topology
     try:
@@ -422,11 +440,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-xml", action="store_true")
     parser.add_argument("--time", action="store_true", help="print times to standard error")
+    parser.add_argument("--rounds", type=int, default=1, help="fit each guest so often, for the time of the fastest")
     parser.add_argument("--version", action="store_true", help="print Nova's version")
     options = parser.parse_args()
     if options.version:
         print(importlib.metadata.version("nova"))
         return
+    Clock.rounds = options.rounds
     cases = 0
     started = time.process_time()
     # Line by line, so that the other side may ask one case at a time.

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import nova_generate
 import nova_real
@@ -20,11 +23,14 @@ from hypothesis import strategies as st
 
 from rtsim.nova import batch
 from rtsim.nova.batch import place_case, place_lines
-from rtsim.nova.rules import Release
+from rtsim.nova.cell import HostCell
+from rtsim.nova.guest import GuestTopology
+from rtsim.nova.rules import Release, Rules
 
 CASES = int(os.environ.get("RTSIM_NOVA_CASES", "1500"))
 SEED = int(os.environ.get("RTSIM_NOVA_SEED", "34"))
 CHUNK = 10_000
+ROUNDS = 5
 
 pytestmark = [
     pytest.mark.nova,
@@ -75,30 +81,40 @@ def test_no_key_differs_found_by_search(data: st.DataObject, nova: nova_real.Nov
 
 
 def test_fitting_is_many_times_faster(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fitting the same guests, in one run: rtsim's ``fit_guest`` beside ``numa_fit_instance_to_host``."""
+    """The same guests in one run: ``fit_guest`` beside ``numa_fit_instance_to_host``, and whole batches.
+
+    On both sides hosts and guests are objects before the clock starts, and of each guest's rounds the fastest counts.
+    """
     lines = [json.dumps(case) for case in nova_generate.cases(SEED + 1, 1000) if understood(case, release)]
-    spent = 0.0
+    fits: list[float] = []
     original = batch.fit_guest
 
-    def timed(*arguments: object, **options: object) -> bool:
-        nonlocal spent
-        started = time.process_time()
-        try:
-            return original(*arguments, **options)  # type: ignore[arg-type]
-        finally:
-            spent += time.process_time() - started
+    def timed(cells: Sequence[HostCell], guest: GuestTopology, *rules: Rules, **options: Any) -> bool:
+        seconds = []
+        for _ in range(ROUNDS):
+            # Nothing derived from the host's cells is kept from one round to the next.
+            round_cells, round_guest = [cell.reassigned() for cell in cells], copy.deepcopy(guest)
+            started = time.perf_counter()
+            with contextlib.suppress(Exception):
+                original(round_cells, round_guest, *rules, **options)
+            seconds.append(time.perf_counter() - started)
+        fits.append(min(seconds))
+        return original(cells, guest, *rules, **options)
 
-    monkeypatch.setattr(batch, "fit_guest", timed)
     list(place_lines(lines, release, xml=False))
-    spent = 0.0
     started = time.process_time()
     list(place_lines(lines, release, xml=False))
     whole = time.process_time() - started
-    _, times = nova_real.ask_all(lines, "--no-xml")
+    monkeypatch.setattr(batch, "fit_guest", timed)
+    list(place_lines(lines, release, xml=False))
+    _, nova_whole = nova_real.ask_all(lines, "--no-xml")
+    _, nova_fits = nova_real.ask_all(lines, "--no-xml", "--rounds", str(ROUNDS))
+    fit, nova_fit = sum(fits) / len(fits), nova_fits["fit_s"] / nova_fits["guests"]
     print(
-        f"\nfit: {spent / times['guests'] * 1e6:.1f} us against {times['fit_s'] / times['guests'] * 1e6:.1f} us, "
-        f"{times['fit_s'] / spent:.1f} times; whole batch {whole / len(lines) * 1e6:.0f} us a case against "
-        f"{times['all_s'] / len(lines) * 1e6:.0f} us, {times['all_s'] / whole:.1f} times"
+        f"\nfit: {fit * 1e6:.1f} us against {nova_fit * 1e6:.1f} us, {nova_fit / fit:.1f} times; "
+        f"whole batch {whole / len(lines) * 1e6:.0f} us a case against "
+        f"{nova_whole['all_s'] / len(lines) * 1e6:.0f} us, {nova_whole['all_s'] / whole:.1f} times"
     )
-    assert times["fit_s"] > 5 * spent
-    assert times["all_s"] > 4 * whole
+    assert len(fits) == nova_fits["guests"]
+    assert nova_fit > 10 * fit
+    assert nova_whole["all_s"] > 5 * whole
