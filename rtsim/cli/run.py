@@ -64,6 +64,10 @@ def _show(scenario: Scenario, result: Result, spent_s: float) -> None:
     out.print(_latencies(result, out))
     out.print(_causes(result, out))
     out.print(_cpus(result, out))
+    if result.lost_jobs:
+        out.print(
+            f"warning: {result.lost_jobs:,} arrivals of work found no room: a thread starves, its load is too low"
+        )
     for name, guest in result.guests.items():
         for warning in guest["warnings"]:
             out.print(f"warning: {name}: {warning}")

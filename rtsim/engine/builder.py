@@ -245,7 +245,7 @@ class Builder:
         causes = 2 * CAUSES + len(self.tasks)
         slots = 3 * len(self.cpus) + len(self.sources)
         machine = {
-            "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes, "n_slots": slots,
+            "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes,
             "source_slots": 3 * len(self.cpus), "handling": NONE, "observe_from": observe_from_ns, "action": ACT_START,
         }  # fmt: skip
         worst = len(watched) * WORST_SAMPLES

@@ -59,7 +59,7 @@ def deliver(s: State, cpu: int, bits: int) -> None:
     c = s.cpus[cpu]
     c.irq_pending |= bits
     if c.executing == 1:
-        if c.carrier >= 0 and bits & IRQ_TIMER and c.level == BASE:
+        if c.carrier >= 0 and bits & IRQ_TIMER:
             vcpu.leave_guest(s, s.tasks[c.carrier].cpu, EXIT_TIMER)  # the preemption timer expired
         else:
             _take_when_possible(s, cpu)
@@ -85,8 +85,14 @@ def _link_wake(s: State, task: int) -> bool:
     if t.state != SLEEPING or t.wake_pending == 1:
         return False
     t.wake_pending = 1
-    t.wake_next = s.cpus[t.cpu].wake_head
-    s.cpus[t.cpu].wake_head = task
+    t.wake_next = NONE
+    last = s.cpus[t.cpu].wake_head
+    if last < 0:
+        s.cpus[t.cpu].wake_head = task
+        return True
+    while s.tasks[last].wake_next >= 0:
+        last = s.tasks[last].wake_next
+    s.tasks[last].wake_next = task
     return True
 
 
@@ -220,6 +226,8 @@ def enter_guest(s: State, cpu: int) -> None:
         vcpu.leave_guest(s, cpu, EXIT_EXTERNAL)
     elif s.cpus[guest_cpu].level == BASE:
         at_base(s, guest_cpu)
+    elif s.cpus[guest_cpu].level == SOFTIRQ and s.cpus[guest_cpu].irq_pending != 0:
+        _take_irq(s, guest_cpu)
 
 
 @handler

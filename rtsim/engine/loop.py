@@ -16,7 +16,7 @@ rank  kind of slot           entity
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, interrupts, noise, observe, program
+from rtsim.engine import calendar, interrupts, noise, observe, program, timers
 from rtsim.engine.jit import entry_point, handler
 from rtsim.engine.start import start_tasks
 from rtsim.engine.state import (
@@ -30,6 +30,7 @@ from rtsim.engine.state import (
     IRQ_NOISE,
     IRQ_RESCHED,
     IRQ_TIMER,
+    SLEEPING,
     SWITCH,
     State,
 )
@@ -68,6 +69,18 @@ def _dispatch(s: State, slot: int) -> None:
 
 
 @handler
+def _wake_early(s: State, task: int) -> None:
+    """Wake `task` now; one that sleeps to a release is released now instead."""
+    t = s.tasks[task]
+    if t.timer_cpu >= 0:
+        timers.cancel_timer(s, task)
+        t.release = s.m[0].now
+    if t.state == SLEEPING:
+        observe.open_watch(s, task, s.m[0].now, 0)
+    interrupts.wake_from_irq(s, task)
+
+
+@handler
 def _act(s: State) -> None:
     """Do what a SimPy process asked for."""
     m = s.m[0]
@@ -76,7 +89,7 @@ def _act(s: State) -> None:
     if action == ACT_START:
         start_tasks(s)
     elif action == ACT_WAKE:
-        interrupts.wake_from_irq(s, m.action_entity)
+        _wake_early(s, m.action_entity)
     elif action == ACT_JOB:
         program.add_job(s, m.action_entity, m.action_value, 0)
         interrupts.wake_from_irq(s, m.action_entity)

@@ -50,7 +50,7 @@ def next_arrival(s: State, source: int) -> int:
         return src.last + sample_table(s, src.interval, draw(src.arrival_key, src.arrival_gamma, src.n))
     if src.arrival == BURSTS and src.burst_left > 0:
         src.burst_left -= 1
-        return src.last + (src.burst_size - src.burst_left) * src.burst_spacing
+        return src.last + (src.burst_size - 1 - src.burst_left) * src.burst_spacing
     src.last += sample_table(s, src.interval, draw(src.arrival_key, src.arrival_gamma, src.n))
     src.burst_left = src.burst_size - 1 if src.arrival == BURSTS else 0
     return src.last
@@ -62,7 +62,7 @@ def strike(s: State, source: int) -> None:
     src = s.sources[source]
     duration = sample_table(s, src.duration, draw(src.duration_key, src.duration_gamma, src.n))
     calendar.arm(s, source_slot(s, source), max(next_arrival(s, source), s.m[0].now))
-    trace.record(s, TR_NOISE, src.cpu, source, duration)
+    trace.record(s, TR_NOISE, src.cpu if src.task < 0 else s.tasks[src.task].cpu, source, duration)
     kind = src.kind
     if kind == NOISE_HARDWARE:
         if src.cpu >= 0:

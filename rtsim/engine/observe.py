@@ -230,7 +230,10 @@ def open_watch(s: State, task: int, release: int, slack: int) -> None:
 
 @handler
 def sample_behind_itself(s: State, task: int, release: int) -> None:
-    """Take the sample of an activation that came while `task` still ran its previous one, which alone it waited for."""
+    """Take the sample of an activation that came while `task` was still busy with its previous one.
+
+    The whole wait is charged to the task itself, whoever else held up the previous activation.
+    """
     watch = s.tasks[task].watch
     if watch < 0:
         return

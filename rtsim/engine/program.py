@@ -56,8 +56,9 @@ def _sleep_to_release(s: State, cpu: int, task: int) -> bool:
     """Arm the timer for the next release and block; return False if a late release is served at once."""
     t = s.tasks[task]
     now = s.m[0].now
-    if t.watch >= 0 and t.wakeups > 0 and t.release >= s.m[0].observe_from:
+    if t.watch >= 0 and t.released == 1 and t.release >= s.m[0].observe_from:
         observe.count_value(s, t.watch, H_RESPONSE, now - t.release)
+    t.released = 1
     t.release += t.period
     if t.release <= now:
         if t.catch_up == 1:

@@ -64,9 +64,6 @@ NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED = 0,
 # Why a vCPU left the guest.
 EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO = 0, 1, 2, 3
 
-# Preemption models.
-PREEMPT_NONE, PREEMPT_VOLUNTARY, PREEMPT_FULL, PREEMPT_LAZY, PREEMPT_RT = 0, 1, 2, 3, 4
-
 # Fair classes.
 CFS, EEVDF = 0, 1
 
@@ -148,13 +145,12 @@ MACHINE = _dtype("""
     observe_from:   ns, samples released before this are warm-up and are not counted
     n_host_cpus:    the first rows of `cpus`; guests follow
     n_causes:       length of a cause vector
-    n_slots:        slots of the calendar
     source_slots:   first slot of a noise source
     heap_size[2]:   armed slots: of CPUs, of noise sources
     next_at:        ns, next event when `advance` returned
     handling:       slot whose event is being handled and that still stands in the heap, or -1
     trace_next:     trace records written so far; record n is at n modulo the trace's length
-    waiting:        queued host tasks that may run on more than one CPU
+    waiting:        queued tasks, of host and guests, that may run on more than one CPU
     action:         what a SimPy process asks for
     action_entity:  for which task or CPU
     action_value:   ns
@@ -166,13 +162,11 @@ KERNEL = _dtype(f"""
     cpu_base:       first row of this kernel's CPUs in `cpus`
     cpu_count:      how many
     tick_ns:        ns, 1/HZ
-    preempt:        preemption model
     fair:           CFS or EEVDF
     sched_latency:  ns, CFS targeted period
     min_granularity: ns, CFS least slice
     wakeup_granularity: ns, CFS
     base_slice:     ns, EEVDF request
-    short_slice:    1 = PREEMPT_SHORT rules (6.12+)
     rr_ticks:       ticks of a round-robin slice
     context_switch: table of costs, ns, as all below
     syscall_exit:   return of a woken task to user space
@@ -255,6 +249,7 @@ TASK = _dtype(f"""
     period:         ns of OP_TIMER
     catch_up:       1 = missed releases are served late; 0 = skipped
     release:        ns, release of the current activation
+    released:       1 = it has had one
     job_base:       first row of its ring in `jobs`
     job_size:       rows of the ring
     job_head:       jobs taken so far

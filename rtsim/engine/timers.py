@@ -97,12 +97,18 @@ def update_tick(s: State, cpu: int) -> None:
 
 @handler
 def _full_tick_needed(s: State, cpu: int) -> bool:
-    # sched_can_stop_tick: any FIFO task lets the tick stop; else a second round-robin or a second fair task needs it
+    # sched_can_stop_tick asks round-robin tasks first (more than one need it), then FIFO ones (any lets it stop), then
+    # fair ones (more than one need it)
     c = s.cpus[cpu]
     if c.curr < 0 or c.nr_running <= 1:
         return False
-    if s.tasks[c.curr].policy == FIFO or (c.rt_head >= 0 and s.tasks[c.rt_head].policy == FIFO):
-        return False
-    if s.tasks[c.curr].policy == RR:
-        return c.rt_head >= 0 and s.tasks[c.rt_head].policy == RR
-    return c.nr_fair > 1
+    round_robin = int(s.tasks[c.curr].policy == RR)
+    fifo = s.tasks[c.curr].policy == FIFO
+    task = c.rt_head
+    while task >= 0:
+        round_robin += int(s.tasks[task].policy == RR)
+        fifo = fifo or s.tasks[task].policy == FIFO
+        task = s.tasks[task].next
+    if round_robin > 0:
+        return round_robin > 1
+    return not fifo and c.nr_fair > 1

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rtsim.engine.jit import handler
 from rtsim.engine.state import TRACE_WINDOW, State
 
-__all__ = ["copy_window", "record", "recorded"]
+__all__ = ["copy_window", "record", "recorded", "rows"]
 
 
 @handler

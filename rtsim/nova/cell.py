@@ -66,6 +66,10 @@ class HostCell:
     ----------
     free
         Dedicated CPUs not in use.
+    free_cpus
+        How many those are.
+    unused_memory_mib
+        Memory not taken by guests; negative when overcommitted.
     smallest_pages
         The pool of the smallest pages, if the cell lists any.
     ascending
@@ -77,6 +81,7 @@ class HostCell:
         "ascending",
         "dedicated",
         "free",
+        "free_cpus",
         "host_id",
         "memory_mib",
         "memory_used_mib",
@@ -87,6 +92,7 @@ class HostCell:
         "siblings",
         "smallest_pages",
         "socket",
+        "unused_memory_mib",
     )
 
     def __init__(
@@ -115,13 +121,10 @@ class HostCell:
         self.socket = socket
         self.ascending = False
         self.free: set[int] = dedicated - self.pinned or set()
+        self.free_cpus = len(self.free)
+        self.unused_memory_mib = memory_mib - memory_used_mib
         self._cores: list[set[int]] | None = None
         self.smallest_pages = min(pages, key=_size) if pages else None
-
-    @property
-    def unused_memory_mib(self) -> int:
-        """Memory not taken by guests; negative when overcommitted."""
-        return self.memory_mib - self.memory_used_mib
 
     @property
     def threads_per_core(self) -> int:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import islice, permutations
+from math import perm
+from operator import attrgetter
 
 from rtsim.inputs.errors import InputError
 from rtsim.nova.cell import HostCell
@@ -79,9 +81,15 @@ def fit_guest(
     reserve = 1 if guest.emulator_policy == "isolate" else 0
     if len(cells) > 1:
         return _fit_many(order, host, cells, reserve, limits, rules, pci, explain)
+    # With one guest cell there is nothing to remember: each host cell comes up once.
+    (only,) = cells
+    note: Note | None = None
     for cell in order:
-        note = _noting(explain, 0, cell) if explain else None
-        if _fit_cell(cell, cells[0], reserve, limits, rules, note) and _pci_near((cell,), host, pci, rules, note):
+        if explain:
+            note = _noting(explain, 0, cell)
+        if _fit_cell(cell, only, reserve, limits, rules, note) and (
+            pci is None or _pci_near((cell,), host, pci, rules, note)
+        ):
             if note:
                 note("fits")
             return True
@@ -89,7 +97,7 @@ def fit_guest(
 
 
 def _fit_many(
-    order: list[HostCell],
+    order: Sequence[HostCell],
     host: Sequence[HostCell],
     guest: list[GuestCell],
     reserve: int,
@@ -98,18 +106,20 @@ def _fit_many(
     pci: PciState | None,
     explain: Callable[[str], None] | None,
 ) -> bool:
-    """Try every ordered choice of host cells, remembering outcomes from one choice to the next.
-
-    (With one guest cell there is nothing to remember: each host cell comes up once.)
-    """
+    """Try every ordered choice of host cells, remembering outcomes from one choice to the next."""
     remember = rules.fit_cache
     does_fit: set[tuple[int, int]] = set()
     does_not: set[tuple[int, int]] = set()
     note: Note | None = None
-    for number, choice in enumerate(permutations(order, len(guest))):
-        for place, (host_cell, guest_cell) in enumerate(zip(choice, guest, strict=True)):
+    last = len(guest) - 1
+    choices = enumerate(permutations(order, len(guest)))
+    for number, choice in choices:
+        place = 0
+        changed = False
+        for host_cell, guest_cell in zip(choice, guest, strict=True):
             # The guest cell's number is that of the host cell it was last put on.
-            pair = (host_cell.host_id, guest_cell.host_id)
+            host_id, was_on = host_cell.host_id, guest_cell.host_id
+            pair = host_id, was_on
             if explain:
                 note = _noting(explain, place, host_cell)
             if pair in does_not:
@@ -119,28 +129,37 @@ def _fit_many(
             if pair in does_fit:
                 if note:
                     note("remembered as fitting, with the pins of that attempt")
-                guest_cell.host_id = host_cell.host_id
-                continue
-            fits = _fit_cell(host_cell, guest_cell, 0 if place else reserve, limits, rules, note)
-            if remember:
-                (does_fit if fits else does_not).add(pair)
-            if not fits:
-                break
-            if note:
-                note("fits")
+                if host_id != was_on:
+                    guest_cell.host_id = host_id
+                    changed = True
+            else:
+                changed = True
+                fits = _fit_cell(host_cell, guest_cell, 0 if place else reserve, limits, rules, note)
+                if remember:
+                    (does_fit if fits else does_not).add(pair)
+                if not fits:
+                    break
+                if note:
+                    note("fits")
+            place += 1
         else:
-            if _pci_near(choice, host, pci, rules, note):
+            if pci is None or _pci_near(choice, host, pci, rules, note):
                 return True
         if number >= MOST_PERMUTATIONS:
             raise InputError("guest", "", f"expected a decision within {MOST_PERMUTATIONS} permutations of host cells")
+        if not changed and place < last and not explain:
+            # Everything was remembered: all further choices that begin with the same host cells end here, too.
+            alike = perm(len(order) - place - 1, last - place)
+            skipped = min(alike - number % alike - 1, MOST_PERMUTATIONS - number - 1)
+            next(islice(choices, skipped, skipped), None)
     return False
 
 
 def _pci_near(
-    choice: Sequence[HostCell], host: Sequence[HostCell], pci: PciState | None, rules: Rules, note: Note | None
+    choice: Sequence[HostCell], host: Sequence[HostCell], pci: PciState, rules: Rules, note: Note | None
 ) -> bool:
     """Return whether the devices asked for are near enough to the chosen cells."""
-    if pci is None or not pci.requests:
+    if not pci.requests:
         return True
     chosen = [cell.host_id for cell in choice]
     if pci.supports(chosen, host, together=rules.pci_requests_together):
@@ -156,28 +175,32 @@ def _noting(tell: Callable[[str], None], place: int, host: HostCell) -> Note:
     return note
 
 
+_memory = attrgetter("unused_memory_mib")
+_floating = attrgetter("shared_used")
+_cpus_and_memory = attrgetter("free_cpus", "unused_memory_mib")
+
+
 def sorted_cells(
     host: Sequence[HostCell], guest: GuestTopology, rules: Rules, packing: bool, pci: PciState | None
-) -> list[HostCell]:
+) -> Sequence[HostCell]:
     """Return host cells in the order they are tried.
 
     The least used come first (with `packing` the most used): by free CPUs, or by floating vCPUs for guests without
     pins, then by unused memory. Cells with PCI devices come first for guests that ask for some, last for others. A
     guest with as many cells as the host gets them unsorted.
     """
-    order = list(host)
     if not rules.cells_sorted_by_use:
-        if pci is not None and not pci.requests:
-            nodes = {pool.node for pool in pci.pools}
-            order.sort(key=lambda cell: cell.host_id in nodes)
-        return order
-    if len(order) == len(guest.cells):
-        return order
-    sign = 1 if packing else -1
+        if pci is None or pci.requests:
+            return host
+        nodes = {pool.node for pool in pci.pools}
+        return sorted(host, key=lambda cell: cell.host_id in nodes)
+    if len(host) == len(guest.cells):
+        return host
     if guest.cells[0].is_pinned:
-        order.sort(key=lambda cell: (len(cell.free) * sign, (cell.memory_mib - cell.memory_used_mib) * sign))
+        order = sorted(host, key=_cpus_and_memory, reverse=not packing)
     else:
-        order.sort(key=lambda cell: (cell.shared_used * -sign, (cell.memory_mib - cell.memory_used_mib) * sign))
+        order = sorted(host, key=_memory, reverse=not packing)
+        order.sort(key=_floating, reverse=packing)
     if pci is not None:
         devices = pci.per_node()
         order.sort(key=lambda cell: devices.get(cell.host_id, 0), reverse=bool(pci.requests))
@@ -190,27 +213,31 @@ def _fit_cell(
     """Check one guest cell against one host cell, memory first, and pin it."""
     policy = guest.policy
     pinned = policy == "dedicated" or policy == "mixed"
-    floats = policy != "dedicated" and (policy != "mixed" or rules.mixed_checks_shared_cpus)
+    # The order matters here: where a page size is asked for, it is settled even if the CPUs do not fit.
     if not (_pages_fit(host, guest, note) if guest.page_size else _memory_fits(host, guest, pinned, rules, note)):
         return False
-    wanted = len(guest.pinned) + reserve
-    if pinned and wanted > len(host.dedicated):
-        return note(f"{wanted} dedicated CPUs wanted, the cell has {len(host.dedicated)}") if note else False
+    if pinned and len(guest.pinned) + reserve > host.free_cpus:
+        return note(_too_few_cpus(host, len(guest.pinned) + reserve)) if note else False
+    floats = policy != "dedicated" and (policy != "mixed" or rules.mixed_checks_shared_cpus)
     if floats and len(guest.shared) > len(host.shared):
         return note(f"{len(guest.shared)} shared vCPUs, the cell has {len(host.shared)} shared CPUs") if note else False
     if pinned:
-        if wanted > len(host.free):
-            return note(f"{wanted} dedicated CPUs wanted, {len(host.free)} are free") if note else False
         if not rules.pinned_memory_by_free_pages and guest.memory_mib > host.unused_memory_mib:
             return note(f"{guest.memory_mib} MiB wanted, {host.unused_memory_mib} MiB unused") if note else False
         if not pack(host, guest, reserve, rules, note):
             return False
         if not (guest.pinned or guest.shared):
             return note("a guest cell without vCPUs never counts as fitting") if note else False
-    if limits is not None and floats and not _within_limits(host, guest, limits, note):
+    if floats and limits is not None and not _within_limits(host, guest, limits, note):
         return False
     guest.host_id = host.host_id
     return True
+
+
+def _too_few_cpus(host: HostCell, wanted: int) -> str:
+    if wanted > len(host.dedicated):
+        return f"{wanted} dedicated CPUs wanted, the cell has {len(host.dedicated)}"
+    return f"{wanted} dedicated CPUs wanted, {host.free_cpus} are free"
 
 
 def _within_limits(host: HostCell, guest: GuestCell, limits: Limits, note: Note | None) -> bool:
@@ -226,11 +253,14 @@ def _within_limits(host: HostCell, guest: GuestCell, limits: Limits, note: Note 
 def _pages_fit(host: HostCell, guest: GuestCell, note: Note | None) -> bool:
     """Find pages of the size asked for; the size found is what the guest cell asks for on every further host cell."""
     memory_kib = guest.memory_mib * 1024
-    assert guest.page_size
-    for size in _candidate_sizes(host, guest.page_size):
+    wanted = guest.page_size
+    assert wanted
+    for size in (wanted,) if wanted > 0 else _candidate_sizes(host, wanted):
+        if memory_kib % size:
+            continue
         for pool in host.pages:
             if pool.size_kib == size:
-                if memory_kib <= pool.free_kib and memory_kib % size == 0:
+                if memory_kib <= pool.free_kib:
                     guest.page_size = size
                     return True
                 break
@@ -241,8 +271,7 @@ def _memory_fits(host: HostCell, guest: GuestCell, pinned: bool, rules: Rules, n
     """Check the memory of a guest that asks for no page size."""
     pool = host.smallest_pages
     if pool is not None and rules.smallest_pages_counted:
-        memory_kib, size = guest.memory_mib * 1024, pool.size_kib
-        pages = pool.total
+        memory_kib, size, pages = guest.memory_mib * 1024, pool.size_kib, pool.total
         if pinned and rules.pinned_memory_by_free_pages:
             pages -= pool.used + pool.reserved
         if memory_kib > pages * size or memory_kib % size:
@@ -257,8 +286,7 @@ def _memory_fits(host: HostCell, guest: GuestCell, pinned: bool, rules: Rules, n
 
 
 def _candidate_sizes(host: HostCell, wanted: int) -> list[int]:
-    if wanted > 0:
-        return [wanted]
+    """Return the sizes that ``small``, ``large`` or ``any`` may become, biggest first."""
     sizes = sorted([pool.size_kib for pool in host.pages], reverse=True)
     if wanted == PAGES_ANY:
         return sizes

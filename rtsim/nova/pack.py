@@ -8,7 +8,7 @@ threads wherever they are. Inside a core, threads come in the order CPython walk
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, islice, repeat
 from math import gcd
 
 from rtsim.nova.cell import HostCell
@@ -46,25 +46,25 @@ def pack(host: HostCell, guest: GuestCell, reserve: int, rules: Rules, note: Not
     ValueError
         The cell has no cores listed at all, on which Nova stumbles.
     """
-    if guest.thread_policy == "isolate":
+    thread_policy = guest.thread_policy
+    if thread_policy == "isolate":
         found = _whole_cores(host, guest, reserve, rules, note)
-        threads = 1
-    elif guest.thread_policy == "require" and host.threads_per_core <= 1:
+    elif thread_policy == "require" and host.threads_per_core <= 1:
         return note("the thread policy requires threads, the cell has one a core") if note else False
     else:
-        found, threads = _cores_by_threads(host, guest, reserve, rules, note)
+        found = _cores_by_threads(host.free_cores, guest, reserve, rules, note)
     if found is None:
         return False
-    cpus, reserved = found
+    cpus, guest.reserved, threads = found
     guest.pins = dict(zip(sorted(guest.pinned), cpus, strict=True))
-    guest.reserved = reserved
     guest.host_id = host.host_id
     if not rules.topology_from_flavor_alone:
         guest.threads = gcd(threads, (len(guest.pinned) + len(guest.shared)) % threads)
     return True
 
 
-Found = tuple[list[int], set[int] | None]
+Found = tuple[list[int], set[int] | None, int]
+"""CPUs for the vCPUs, CPUs for the emulator, threads a core."""
 
 
 def _whole_cores(host: HostCell, guest: GuestCell, reserve: int, rules: Rules, note: Note | None) -> Found | None:
@@ -86,7 +86,7 @@ def _whole_cores(host: HostCell, guest: GuestCell, reserve: int, rules: Rules, n
             note(f"{len(whole)} fully free cores for {len(guest.pinned)} isolated vCPUs")
         return None
     if not reserve:
-        return cpus, None
+        return cpus, None, 1
     left = [list(core) for core in cores]
     for cpu in cpus:
         for core in left:
@@ -97,53 +97,43 @@ def _whole_cores(host: HostCell, guest: GuestCell, reserve: int, rules: Rules, n
         if note:
             note("no core is left for the emulator thread")
         return None
-    return cpus, reserved
+    return cpus, reserved, 1
 
 
-def _cores_by_threads(
-    host: HostCell, guest: GuestCell, reserve: int, rules: Rules, note: Note | None
-) -> tuple[Found | None, int]:
+def _cores_by_threads(cores: Cores, guest: GuestCell, reserve: int, rules: Rules, note: Note | None) -> Found | None:
     """Prefer and require: as many threads a core as possible, the same number on each."""
-    cores = host.free_cores
-    lowest = 2 if guest.thread_policy == "require" else 1
+    require = guest.thread_policy == "require"
     wanted = len(guest.pinned)
+    possible = wanted > 0 or rules.mixed_cell_without_pins
     cpus: list[int] | None = None
-    reserved: set[int] | None = None
     threads = max(map(len, cores))  # Nova, too, stumbles over a cell without cores
-    while threads >= lowest:
+    while threads > require:
         wide = [core for core in cores if len(core) >= threads]
         cpus = None
-        if threads * len(wide) >= wanted and (wanted or rules.mixed_cell_without_pins):
+        if threads * len(wide) >= wanted and possible:
             cpus = _first_threads(threads, wide, wanted)
             if not reserve:
                 break
             reserved = _spare(cores, cpus)
             if reserved:
-                break
+                return cpus, reserved, threads
         threads -= 1
-    else:
-        if lowest == 2 or cpus:
-            if note:
-                note(_why_not(cores, wanted, lowest == 2, reserve, cpus))
-            return None, 1
-    if not cpus:
+    if cpus and not reserve:
+        return cpus, None, threads
+    if not cpus and possible and not (require and cpus is None):
         # The last resort takes free threads wherever they are.
-        threads = 1
-        cpus = list(chain(*cores))[:wanted]
+        cpus = list(islice(chain.from_iterable(cores), wanted))
         reserved = _spare(cores, cpus) if reserve else None
-        nobody = not wanted and not rules.mixed_cell_without_pins
-        if len(cpus) < wanted or nobody or (reserve and not reserved):
-            if note:
-                note(_why_not(cores, wanted, lowest == 2, reserve, cpus))
-            return None, 1
-    return (cpus, reserved), threads
+        if len(cpus) == wanted and (reserved or not reserve):
+            return cpus, reserved, 1
+    if note:
+        note(_why_not(cores, wanted, require, reserve, cpus))
+    return None
 
 
 def _first_threads(threads: int, cores: Cores, wanted: int) -> list[int]:
     """Return the first CPUs for `wanted` vCPUs, at most `threads` of each core; the cores suffice."""
-    if threads == 1:
-        return [next(iter(core)) for core in cores[:wanted]]
-    return list(chain.from_iterable([list(core)[:threads] for core in cores[: -(-wanted // threads)]]))[:wanted]
+    return list(islice(chain.from_iterable(map(islice, cores, repeat(threads))), wanted))
 
 
 def _spare(cores: Cores, cpus: list[int]) -> set[int] | None:

@@ -167,8 +167,8 @@ class NoiseSource(StrictModel):
                 raise ValueError(f"expected a priority of 1 to 99 with {self.policy}, found {self.priority}")
         elif not -20 <= (self.priority or 0) <= 19:
             raise ValueError(f"expected a nice value of -20 to 19 as priority, found {self.priority}")
-        if self.scope == "machine" and self.kind == "thread":
-            raise ValueError("expected scope cpu with class thread, found machine")
+        if self.scope == "machine" and self.kind != "hardware":
+            raise ValueError(f"expected scope machine with class hardware only, found it with {self.kind}")
         return self
 
     def load(self) -> float:
@@ -208,6 +208,13 @@ class Profile(StrictModel):
     """Noise of the guest's own kernel, on the guest's CPUs."""
     emulator: tuple[WorkItem, ...] = ()
     vcpu_exits: tuple[VcpuExit, ...] = ()
+
+    @model_validator(mode="after")
+    def _guests_have_no_machine(self) -> Self:
+        for source in self.guest_noise:
+            if source.scope == "machine":
+                raise ValueError(f"expected scope cpu in guest_noise, found machine with {source.name!r}")
+        return self
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:

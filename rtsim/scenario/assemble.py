@@ -26,7 +26,6 @@ from rtsim.workload.policies import POLICIES
 
 __all__ = ["Assembly", "assemble"]
 
-PREEMPTION = ("none", "voluntary", "full", "lazy", "rt")
 NOISE_KINDS = {
     "hardware": state.NOISE_HARDWARE, "nmi": state.NOISE_NMI, "irq": state.NOISE_IRQ, "softirq": state.NOISE_SOFTIRQ,
     "thread": state.NOISE_THREAD,
@@ -110,7 +109,7 @@ class _Assembler:
         costs, rules, table = self.host.profile.costs, kernel.features(cpus), self._table
         states = [] if guest else costs.idle_states(kernel.command_line)
         return self.builder.kernel(
-            cpus, tick_ns=kernel.tick_ns, preempt=PREEMPTION.index(kernel.preempt), rr_ticks=kernel.rr_timeslice_ticks,
+            cpus, tick_ns=kernel.tick_ns, rr_ticks=kernel.rr_timeslice_ticks,
             fair=state.CFS if rules.fair == "cfs" else state.EEVDF, sched_latency=rules.sched_latency_ns,
             min_granularity=rules.min_granularity_ns, wakeup_granularity=rules.wakeup_granularity_ns,
             base_slice=rules.base_slice_ns, context_switch=table(costs.context_switch),
@@ -192,10 +191,12 @@ class _Assembler:
         threads = add_cyclictest(self.builder, name, kernel, test, cpus)
         for thread, task in threads.items():
             self._name_task(thread, task)
+        if len(threads) > 1 and name in self.tasks:
+            raise InputError(self.scenario.source, name, "expected each task's name once")
         self.cyclictests[name] = tuple(threads)
 
     def _name_task(self, name: str, task: int) -> None:
-        if name in self.tasks:
+        if name in self.tasks or name in self.cyclictests:
             raise InputError(self.scenario.source, name, "expected each task's name once")
         self.tasks[name] = task
 

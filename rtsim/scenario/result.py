@@ -110,6 +110,8 @@ class Result:
     duration_ns: int
     """Observed time; that of all replications together, where merged."""
     events: int
+    lost_jobs: int = 0
+    """Arrivals of work that a thread, starved for long, had no room to note; more than 0 says its load is too low."""
 
     def task(self, name: str) -> TaskResult:
         """Return one task's result.
@@ -169,6 +171,7 @@ class Result:
             "scenario": dict(self.scenario),
             "duration_ns": self.duration_ns,
             "events": self.events,
+            "lost_jobs": self.lost_jobs,
             "tasks": {name: task.to_json(self.duration_ns) for name, task in self.tasks.items()},
             "cpus": {str(cpu): dict(account) for cpu, account in self.cpus.items()},
             "guests": {name: dict(guest) for name, guest in self.guests.items()},
@@ -197,7 +200,7 @@ def merge_results(results: Sequence[Result]) -> Result:
     }
     return replace(
         first, tasks=tasks, cpus=cpus, duration_ns=sum(result.duration_ns for result in results),
-        events=sum(result.events for result in results),
+        events=sum(result.events for result in results), lost_jobs=sum(result.lost_jobs for result in results),
     )  # fmt: skip
 
 

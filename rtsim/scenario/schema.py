@@ -33,6 +33,9 @@ class TopologyModel(StrictModel):
         if len(forms) != 1:
             found = " and ".join(forms) or "none"
             raise ValueError(f"expected exactly one of sockets, {', '.join(TOPOLOGY_FILES)}, found {found}")
+        beside = sorted(self.model_fields_set - set(forms))
+        if self.sockets is None and beside:
+            raise ValueError(f"expected {forms[0]} alone, found {beside[0]} beside it")
         return self
 
 
@@ -81,6 +84,10 @@ class GuestModel(StrictModel):
     def _flavor_or_domain(self) -> Self:
         if (self.flavor is None) == (self.domain is None):
             raise ValueError("expected either flavor or domain")
+        if self.domain is not None and "image" in self.model_fields_set:
+            raise ValueError("expected an image with a flavor only, found one beside a domain")
+        if self.name == "host":
+            raise ValueError("expected a name other than host, which the host's own CPUs and tasks have")
         return self
 
 

@@ -126,7 +126,9 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
         for guest in assembly.guests
     }  # fmt: skip
     data = {key: value for key, value in scenario.data.items() if key != "variants"}
-    return Result(version("rtsim"), data, tasks, cpus, guests, assembly.duration_ns, int(m["events"]))
+    return Result(
+        version("rtsim"), data, tasks, cpus, guests, assembly.duration_ns, int(m["events"]), int(m["lost_jobs"])
+    )
 
 
 def _task(assembly: Assembly, row: int, before: Counters, told: bool) -> TaskResult:

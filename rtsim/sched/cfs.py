@@ -53,8 +53,10 @@ def check_tick(s: State, cpu: int) -> bool:
     ran = t.exec_sum - t.exec_at_pick
     ideal = slice_ns(s, cpu, c.curr)
     if ran > ideal:
-        c.buddy_next = -1
-        c.buddy_last = -1
+        if c.buddy_next == c.curr:
+            c.buddy_next = -1
+        if c.buddy_last == c.curr:
+            c.buddy_last = -1
         return True
     if ran < s.kernels[c.kernel].min_granularity:
         return False

@@ -152,6 +152,8 @@ def _put_prev_task(s: State, cpu: int, prev: int) -> None:
     t = s.tasks[prev]
     if t.watch >= 0 and t.run_from >= s.m[0].observe_from:
         observe.count_value(s, t.watch, H_RUN, s.m[0].now - t.run_from)
+    to_head = t.to_tail == 0
+    t.to_tail = 0
     if t.state != RUNNABLE:
         t.voluntary += 1
         return
@@ -159,8 +161,7 @@ def _put_prev_task(s: State, cpu: int, prev: int) -> None:
     if fair.is_fair(s, prev):
         fair.put_prev_task_fair(s, cpu, prev)
     else:
-        rt.enqueue_task_rt(s, cpu, prev, t.to_tail == 0)
-        t.to_tail = 0
+        rt.enqueue_task_rt(s, cpu, prev, to_head)
     placement.note_waiting(s, prev, 1)
     idle = placement.idle_cpu_for(s, prev)
     if idle >= 0:

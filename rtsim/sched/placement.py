@@ -5,6 +5,7 @@ from __future__ import annotations
 from rtsim.engine import observe, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.state import CFS, TR_MIGRATE, State
+from rtsim.engine.timers import update_tick
 from rtsim.sched import fair, rt
 
 __all__ = [
@@ -63,7 +64,8 @@ def idle_cpu_for(s: State, task: int) -> int:
     k = s.kernels[t.kernel]
     for step in range(1, k.cpu_count):
         cpu = k.cpu_base + (t.cpu - k.cpu_base + step) % k.cpu_count
-        if _is_idle(s, cpu) and s.cpus[cpu].isolated == 0 and allowed_on(s, task, cpu):
+        c = s.cpus[cpu]
+        if _is_idle(s, cpu) and c.need_resched == 0 and c.isolated == 0 and allowed_on(s, task, cpu):
             return cpu
     return -1
 
@@ -110,8 +112,11 @@ def pull_task(s: State, cpu: int) -> bool:
             task = _first_allowed(s, s.cpus[other].fair_head, cpu)
             if task < 0:
                 continue
+            fair.update_curr(s, other)
+            set_task_cpu(s, task, cpu)  # before the queue's min_vruntime moves on without it
             fair.dequeue_task_fair(s, other, task)
         s.cpus[other].nr_running -= 1
+        update_tick(s, other)
         set_task_cpu(s, task, cpu)
         if fair.is_fair(s, task):
             fair.enqueue_task_fair(s, cpu, task, False)

@@ -27,7 +27,6 @@ def kernels(draw: st.DrawFn) -> dict[str, Any]:
     """Draw the rules and costs of a kernel."""
     return {
         "tick_ns": draw(st.sampled_from([1 * MS, 4 * MS])),
-        "preempt": draw(st.integers(0, 4)),
         "fair": draw(st.integers(0, 1)),
         "costs": {name: [draw(durations), draw(durations)] for name in COSTS},
         "vm_exit": [draw(durations) for _ in range(4)],
@@ -107,7 +106,7 @@ def _uniform(b: Builder, bounds: list[int]) -> int:
 
 def _kernel(b: Builder, spec: dict[str, Any], cpus: int) -> int:
     return b.kernel(
-        cpus, tick_ns=spec["tick_ns"], preempt=spec["preempt"], fair=spec["fair"], sched_latency=6 * MS,
+        cpus, tick_ns=spec["tick_ns"], fair=spec["fair"], sched_latency=6 * MS,
         min_granularity=750 * US, wakeup_granularity=MS, base_slice=700 * US, rr_ticks=2,
         vm_exit=[b.constant(ns) for ns in spec["vm_exit"]],
         **{name: _uniform(b, bounds) for name, bounds in spec["costs"].items()},

@@ -28,7 +28,7 @@ def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (0, 0, 0, 0), 
     rules = {name: value for name, value in fields.items() if name not in COSTS}
     return b.kernel(
         cpus,
-        **{"tick_ns": TICK, "preempt": es.PREEMPT_FULL, "rr_ticks": 25, "base_slice": 2_800_000, **BIG_CFS, **rules},
+        **{"tick_ns": TICK, "rr_ticks": 25, "base_slice": 2_800_000, **BIG_CFS, **rules},
         **{name: b.constant(0) for name in COSTS} | tables,
         vm_exit=[b.constant(ns) for ns in vm_exit],
     )  # fmt: skip
