@@ -35,16 +35,13 @@ def run(
     clock: Annotated[str, typer.Option(help="compiled, or simpy: the same events, step by step.")] = "compiled",
 ) -> None:
     """Simulate a scenario and show the latencies of its tasks, and where they come from."""
-    from rtsim.scenario import Scenario, simulate
+    from rtsim.cli.chosen import chosen_scenario
+    from rtsim.scenario import simulate
 
     if clock not in ("compiled", "simpy"):
         raise InputError("--clock", "", f"expected compiled or simpy, found {clock!r}")
     expect_writable(output)
-    chosen = Scenario.load(scenario)
-    if seed is not None:
-        chosen = chosen.seeded(seed)
-    if duration is not None:
-        chosen = chosen.lasting(duration)
+    chosen = chosen_scenario(scenario, seed, duration)
     engine_ready()
     begin = time.monotonic()
     with progress_shown("simulating") as progress:

@@ -36,8 +36,9 @@ def validate(
     duration: Annotated[str | None, typer.Option(help="Another duration than the file's.")] = None,
 ) -> None:
     """Lay a measured latency distribution beside the predicted one; exit 1 if an error is above its tolerance."""
+    from rtsim.cli.chosen import chosen_scenario
     from rtsim.measure.distance import parse_tolerances
-    from rtsim.scenario import Scenario, simulate
+    from rtsim.scenario import simulate
     from rtsim.traces.cyclictest import read_cyclictest
     from rtsim.traces.validation import validate_cyclictest
 
@@ -45,11 +46,7 @@ def validate(
         raise InputError("--unit", "", f"expected us or ns, found {unit!r}")
     tolerances = parse_tolerances(tolerance) if tolerance is not None else None
     found = read_cyclictest(_file(measured), unit="ns" if unit == "ns" else "us" if unit == "us" else None)
-    chosen = Scenario.load(scenario)
-    if seed is not None:
-        chosen = chosen.seeded(seed)
-    if duration is not None:
-        chosen = chosen.lasting(duration)
+    chosen = chosen_scenario(scenario, seed, duration)
     engine_ready()
     with progress_shown("simulating") as progress:
         result = simulate(chosen, progress=progress)
