@@ -5,7 +5,7 @@ The builder knows rows and numbers only; what they mean (flavors, profiles, work
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtsim.engine import random, state
+from rtsim.engine.hierarchy import lay_out
+from rtsim.engine.rows import filled
 from rtsim.engine.state import (
     ACT_START,
     BASE,
@@ -47,6 +49,11 @@ HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 """Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
 
 JOB_RING = 256
+KERNEL_DEFAULTS = {
+    "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "clock_skip": 1, "bandwidth_slice": 5_000_000,
+    "rt_runtime": NEVER, "rr_ticks": 1,
+}  # fmt: skip
+"""What a kernel does unless it is told otherwise: the kernel's own defaults, and unlimited realtime tasks."""
 DEFAULT_TRACE = 4096
 
 
@@ -74,6 +81,7 @@ class Builder:
     kernels: list[dict[str, Any]] = field(default_factory=list)
     cpus: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
     ops: list[tuple[int, int]] = field(default_factory=list)
     locks: int = 0
     jobs: int = 0
@@ -115,7 +123,7 @@ class Builder:
             {
                 "cpu_base": len(self.cpus), "cpu_count": cpu_count, "idle_states": len(states),
                 "idle_residency": [residency for residency, _ in states] + unused,
-                "idle_exit": [table for _, table in states] + unused, **fields,
+                "idle_exit": [table for _, table in states] + unused, **KERNEL_DEFAULTS, **fields,
             }
         )  # fmt: skip
         return len(self.kernels) - 1
@@ -130,7 +138,7 @@ class Builder:
             {
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
-                "timer_head": NONE, "rt_head": NONE, "fair_head": NONE, "buddy_next": NONE, "buddy_last": NONE,
+                "timer_head": NONE, "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
             }
         )  # fmt: skip
@@ -141,6 +149,20 @@ class Builder:
         self.locks += 1
         return self.locks - 1
 
+    def group(
+        self, path: str, *, kernel: int = 0, parent: int = NONE, shares: int = 1024, idle: bool = False,
+        quota_ns: int = 0, period_ns: int = 100_000_000, burst_ns: int = 0,
+    ) -> int:  # fmt: skip
+        """Add a cgroup with the cpu controller; its parent comes first. Without a quota its tasks have no limit."""
+        self.groups.append(
+            {
+                "path": path, "kernel": kernel, "parent": parent, "idle": int(idle),
+                "shares": (IDLE_WEIGHT if idle else shares) << 10, "quota": quota_ns, "runtime": quota_ns,
+                "period": period_ns, "burst": burst_ns, "throttled_head": NONE, "throttled_tail": NONE,
+            }
+        )  # fmt: skip
+        return len(self.groups) - 1
+
     # ---- tasks ----------------------------------------------------------------------------------------------
 
     def _task(self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, **fields: Any) -> int:
@@ -150,7 +172,8 @@ class Builder:
         self.tasks.append(
             {
                 "kernel": kernel, "cpu": first + allowed[0], "policy": policy, "prio": _kernel_prio(policy, priority),
-                "weight": _weight(policy, priority), "allowed": _mask(allowed), "nr_allowed": len(allowed),
+                "weight": _weight(policy, priority), "slice": 0, "group": NONE,
+                "cpus": allowed, "allowed": _mask(allowed), "nr_allowed": len(allowed),
                 "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
                 "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
                 "watch": NONE, "pc": len(self.ops), "rr_left": self.kernels[kernel].get("rr_ticks", 1),
@@ -246,21 +269,23 @@ class Builder:
         slots = 3 * len(self.cpus) + len(self.sources)
         machine = {
             "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes,
-            "source_slots": 3 * len(self.cpus), "handling": NONE, "observe_from": observe_from_ns, "action": ACT_START,
+            "source_slots": 3 * len(self.cpus), "handling": NONE, "here": NONE, "observe_from": observe_from_ns, "action": ACT_START,
         }  # fmt: skip
         worst = len(watched) * WORST_SAMPLES
+        scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups)
         built = State(
-            m=_rows(state.MACHINE, [machine]),
-            kernels=_rows(state.KERNEL, self.kernels),
-            cpus=_rows(state.CPU, self.cpus),
-            tasks=_rows(state.TASK, self.tasks),
-            ops=_rows(state.OP, [{"code": code, "value": value} for code, value in self.ops]),
+            **scheduler,
+            m=filled(state.MACHINE, [machine]),
+            kernels=filled(state.KERNEL, self.kernels),
+            cpus=filled(state.CPU, self.cpus),
+            tasks=filled(state.TASK, self.tasks),
+            ops=filled(state.OP, [{"code": code, "value": value} for code, value in self.ops]),
             jobs=allocate(state.JOB, self.jobs),
-            locks=_rows(state.LOCK, [{"owner": NONE, "head": NONE, "tail": NONE}] * self.locks),
-            sources=_rows(state.SOURCE, self.sources),
-            calendar=_rows(state.SLOT, [{"position": NONE}] * slots),
+            locks=filled(state.LOCK, [{"owner": NONE, "head": NONE, "tail": NONE}] * self.locks),
+            sources=filled(state.SOURCE, self.sources),
+            calendar=filled(state.SLOT, [{"position": NONE}] * slots),
             tables=np.array(self._tables, dtype=np.int64).reshape(-1, random.TABLE_SIZE + 1),
-            watches=_rows(state.WATCH, [{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),
+            watches=filled(state.WATCH, [{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),
             causes=np.zeros((len(watched), causes), np.int64),
             touched=np.zeros((len(watched), causes), np.int64),
             cause_totals=np.zeros((len(watched), causes), np.int64),
@@ -271,14 +296,6 @@ class Builder:
         )
         built.cpus["left"][:, BASE] = NONE
         return built, names
-
-
-def _rows(dtype: np.dtype[Any], rows: Sequence[Mapping[str, Any]]) -> npt.NDArray[Any]:
-    array = allocate(dtype, len(rows))
-    for index, row in enumerate(rows):
-        for name, value in row.items():
-            array[name][index] = value
-    return array
 
 
 def _mask(cpus: Sequence[int]) -> list[int]:

@@ -6,7 +6,7 @@ is decided when it begins; its cost is the stretch that follows.
 
 from __future__ import annotations
 
-from rtsim.engine import execution, observe, program, timers, trace
+from rtsim.engine import execution, observe, program, sched_timers, timers, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -169,6 +169,10 @@ def _expire_timers(s: State, cpu: int) -> int:
         core.try_to_wake_up(s, task, cpu)
         work += cost(s, cpu, k.wake)
         task = timers.pop_expired(s, cpu)
+    timer = sched_timers.pop_expired(s, cpu)
+    while timer >= 0:
+        core.run_sched_timer(s, timer)
+        timer = sched_timers.pop_expired(s, cpu)
     if c.tick_at <= now:
         trace.record(s, TR_TICK, cpu, NONE, 0)
         c.tick_at = (now // k.tick_ns + 1) * k.tick_ns

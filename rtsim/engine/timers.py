@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rtsim.engine import calendar
 from rtsim.engine.jit import handler
-from rtsim.engine.state import FIFO, NEVER, RR, State
+from rtsim.engine.state import NEVER, State
 
 __all__ = ["cancel_timer", "pop_expired", "program_clock", "start_timer", "timer_slot", "update_tick"]
 
@@ -23,7 +23,7 @@ def timer_slot(s: State, cpu: int) -> int:
 def program_clock(s: State, cpu: int) -> None:
     """Arm the clock event device for the earlier of the tick and the first hrtimer."""
     c = s.cpus[cpu]
-    earliest = c.tick_at
+    earliest = min(c.tick_at, c.sched_timer_at)
     if c.timer_head >= 0:
         earliest = min(earliest, s.tasks[c.timer_head].timer_hard)
     slot = timer_slot(s, cpu)
@@ -100,15 +100,8 @@ def _full_tick_needed(s: State, cpu: int) -> bool:
     # sched_can_stop_tick asks round-robin tasks first (more than one need it), then FIFO ones (any lets it stop), then
     # fair ones (more than one need it)
     c = s.cpus[cpu]
-    if c.curr < 0 or c.nr_running <= 1:
+    if c.curr < 0:
         return False
-    round_robin = int(s.tasks[c.curr].policy == RR)
-    fifo = s.tasks[c.curr].policy == FIFO
-    task = c.rt_head
-    while task >= 0:
-        round_robin += int(s.tasks[task].policy == RR)
-        fifo = fifo or s.tasks[task].policy == FIFO
-        task = s.tasks[task].next
-    if round_robin > 0:
-        return round_robin > 1
-    return not fifo and c.nr_fair > 1
+    if c.rr_nr_running > 0:
+        return c.rr_nr_running > 1
+    return c.rt_nr_running == 0 and s.cfs_rqs[cpu].h_nr_running > 1

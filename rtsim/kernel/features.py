@@ -46,7 +46,18 @@ RULES: dict[str, tuple[Since, ...]] = {
     "custom_slice": (Since(ALWAYS, False), Since((6, 12), True)),
     # A wakee with a shorter slice cancels the protection of the running task.
     "preempt_short": (Since(ALWAYS, False), Since((6, 12), True)),
-    # What RUN_TO_PARITY protects: until the deadline changes; a mark of virtual time; that mark moved by losing wakees.
+    # PLACE_REL_DEADLINE: an entity that changes queue without sleeping keeps its deadline.
+    "keep_deadline": (Since(ALWAYS, False), Since((6, 12), True)),
+    # Lag is limited by the longest slice in the queue and a tick, not by twice the own slice.
+    "lag_of_queue": (Since(ALWAYS, False), Since((7, 0), True)),
+    # RUN_TO_PARITY, and without it how long a running entity is protected since 6.17.
+    "run_to_parity": (Since(ALWAYS, True),),
+    "quantum_ns": (Since(ALWAYS, 700 * US),),
+    # ALT_PERIOD: CFS counts the tasks of the whole hierarchy.
+    "alt_period": (Since(ALWAYS, False), Since((5, 13), True)),
+    # schedule() does not read the clock anew when a wake-up asked for it (rq_clock_skip_update).
+    "clock_skip": (Since(ALWAYS, True),),
+    # How a running EEVDF entity is protected: until its deadline changes; up to a virtual time; which losing wakees move.
     "protection": (
         Since(ALWAYS, "none"),
         Since((6, 6), "deadline"),
@@ -94,6 +105,12 @@ class Features:
     delay_dequeue: bool
     custom_slice: bool
     preempt_short: bool
+    keep_deadline: bool
+    lag_of_queue: bool
+    run_to_parity: bool
+    quantum_ns: int
+    alt_period: bool
+    clock_skip: bool
     protection: str
     yield_forfeits: bool
     reweight_defect: bool

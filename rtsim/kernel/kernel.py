@@ -105,6 +105,11 @@ class Kernel:
         """Ticks of a round-robin slice, at least one."""
         return max(1, self._tunable("sched_rr_timeslice_ms") * self.hz // 1000)
 
+    @property
+    def cfs_bandwidth_slice_ns(self) -> int:
+        """Run time that a CPU draws at once from the pool of a group with cpu.max."""
+        return self._tunable("sched_cfs_bandwidth_slice_us") * 1000
+
     def isolation(self, cpus: Iterable[int]) -> Isolation:
         """Return what the command line isolates on a machine with these CPUs.
 

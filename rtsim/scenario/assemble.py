@@ -20,6 +20,7 @@ from rtsim.nova import Placement
 from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
 from rtsim.scenario.guests import Guest, guests_of
 from rtsim.scenario.host import Host
+from rtsim.scenario.rules import scheduler_fields
 from rtsim.scenario.scenario import Scenario
 from rtsim.workload import CyclictestModel, add_cyclictest, add_task
 from rtsim.workload.policies import POLICIES
@@ -106,13 +107,10 @@ class _Assembler:
             )  # fmt: skip
 
     def _add_kernel(self, kernel: Kernel, cpus: int, *, guest: bool = False) -> int:
-        costs, rules, table = self.host.profile.costs, kernel.features(cpus), self._table
+        costs, table = self.host.profile.costs, self._table
         states = [] if guest else costs.idle_states(kernel.command_line)
         return self.builder.kernel(
-            cpus, tick_ns=kernel.tick_ns, rr_ticks=kernel.rr_timeslice_ticks,
-            fair=state.CFS if rules.fair == "cfs" else state.EEVDF, sched_latency=rules.sched_latency_ns,
-            min_granularity=rules.min_granularity_ns, wakeup_granularity=rules.wakeup_granularity_ns,
-            base_slice=rules.base_slice_ns, context_switch=table(costs.context_switch),
+            cpus, **scheduler_fields(kernel, cpus), context_switch=table(costs.context_switch),
             syscall_exit=table(costs.syscall_exit), irq_entry=table(costs.irq_entry), timer_irq=table(costs.timer_irq),
             tick=table(costs.tick), wake=table(costs.wake), ipi=table(costs.ipi),
             softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),

@@ -1,30 +1,36 @@
-"""The scheduler's core: waking, marking, picking and switching, over the classes stop > realtime > fair > idle."""
+"""The scheduler's core: waking, marking, picking and switching, over the classes stop > deadline > rt > fair > idle."""
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, observe, trace
+from rtsim.engine import observe, trace
 from rtsim.engine.jit import handler
-from rtsim.engine.random import cost
-from rtsim.engine.state import H_RUN, H_WAKING, NEVER, RUNNABLE, TR_BLOCK, TR_SWITCH, TR_WAKING, State
+from rtsim.engine.state import (
+    H_RUN,
+    H_WAKING,
+    RUNNABLE,
+    T_CFS_PERIOD,
+    T_CFS_SLACK,
+    T_RT_PERIOD,
+    TR_BLOCK,
+    TR_SWITCH,
+    TR_WAKING,
+    State,
+)
 from rtsim.engine.timers import update_tick
-from rtsim.sched import fair, placement, rt
+from rtsim.sched import bandwidth, fair, placement, resched, rt
 
 __all__ = [
+    "account_curr",
     "activate_task",
     "block_current",
-    "ipi_slot",
     "pick_next_task",
-    "resched_curr",
+    "run_sched_timer",
+    "slice_end_in",
     "switch_tasks",
     "task_tick",
     "try_to_wake_up",
+    "yield_current",
 ]
-
-
-@handler
-def ipi_slot(s: State, cpu: int) -> int:
-    """Return the calendar slot of the reschedule interrupt in flight to `cpu`."""
-    return 2 * len(s.cpus) + cpu
 
 
 @handler
@@ -33,145 +39,210 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
     t = s.tasks[task]
     if t.state == RUNNABLE:
         return
+    s.m[0].here = here
     t.state = RUNNABLE
     t.wakeups += 1
     t.waking_at = s.m[0].now
     t.fresh = 1
+    if s.entities[task].delayed == 1:  # still queued: it stays where it is
+        resched.update_rq_clock(s, t.cpu)
+        trace.record(s, TR_WAKING, t.cpu, task, 0)
+        fair.requeue_delayed(s, task)
+        placement.note_waiting(s, task, 1)
+        if s.cpus[t.cpu].curr != task:
+            _wakeup_preempt(s, t.cpu, task)
+        return
     placement.set_task_cpu(s, task, placement.select_task_rq(s, task))
     trace.record(s, TR_WAKING, t.cpu, task, 0)
+    resched.update_rq_clock(s, t.cpu)
     activate_task(s, t.cpu, task, False)
-    if s.cpus[t.cpu].need_resched == 1 or _preempts(s, t.cpu, task):
-        resched_curr(s, t.cpu, here)
+    _wakeup_preempt(s, t.cpu, task)
 
 
 @handler
 def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
-    """Queue a runnable `task` on `cpu`."""
+    """Queue a runnable `task` on `cpu`, whose clock has been read."""
     if fair.is_fair(s, task):
         fair.enqueue_task_fair(s, cpu, task, initial)
     else:
         rt.enqueue_task_rt(s, cpu, task, False)
-    s.cpus[cpu].nr_running += 1
     placement.note_waiting(s, task, 1)
     if s.cpus[cpu].curr >= 0:
         update_tick(s, cpu)
 
 
 @handler
-def _preempts(s: State, cpu: int, task: int) -> bool:
-    curr = s.cpus[cpu].curr
-    if curr < 0:
-        return True
-    if fair.is_fair(s, task):
-        return fair.is_fair(s, curr) and fair.check_preempt_wakeup(s, cpu, task)
-    return fair.is_fair(s, curr) or rt.check_preempt_curr_rt(s, cpu, task)
-
-
-@handler
-def resched_curr(s: State, cpu: int, here: int) -> None:
-    """Mark `cpu` to reschedule; a remote CPU gets an interrupt, unless one is on its way."""
-    s.cpus[cpu].need_resched = 1
-    if cpu != here and calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
-        arrival = s.m[0].now + cost(s, cpu, s.kernels[s.cpus[cpu].kernel].ipi)
-        calendar.arm(s, ipi_slot(s, cpu), arrival)
+def _wakeup_preempt(s: State, cpu: int, task: int) -> None:
+    """Mark `cpu` if `task`, just queued there, is to run instead of what runs (check_preempt_curr)."""
+    c = s.cpus[cpu]
+    if c.curr < 0:
+        resched.resched_curr(s, cpu)
+    elif fair.is_fair(s, task):
+        if fair.is_fair(s, c.curr) and c.need_resched != 1 and fair.check_preempt_wakeup(s, cpu, task):
+            resched.resched_curr_lazy(s, cpu)
+    elif fair.is_fair(s, c.curr) or rt.check_preempt_curr_rt(s, cpu, task):
+        resched.resched_curr(s, cpu)
+    if c.need_resched == 1 and c.curr >= 0 and s.tasks[c.curr].state == RUNNABLE:
+        resched.skip_clock(s, cpu)
 
 
 @handler
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr
+    s.m[0].here = cpu
+    resched.schedule_clock(s, cpu)
     if fair.is_fair(s, curr):
-        fair.dequeue_task_fair(s, cpu, curr)
-    s.cpus[cpu].nr_running -= 1
+        fair.dequeue_task_fair(s, cpu, curr, True)
+    else:
+        rt.block_task_rt(s, cpu, curr)
     s.tasks[curr].state = state
     trace.record(s, TR_BLOCK, cpu, curr, state)
+
+
+@handler
+def yield_current(s: State, cpu: int) -> None:
+    """Let the running task give way to its equals (sched_yield), at the schedule() that follows."""
+    curr = s.cpus[cpu].curr
+    if fair.is_fair(s, curr):
+        fair.yield_task_fair(s, cpu)
+    else:
+        s.tasks[curr].to_tail = 1
+    s.cpus[cpu].need_resched = 1
 
 
 @handler
 def task_tick(s: State, cpu: int) -> None:
     """Let the class of the running task see the tick."""
     curr = s.cpus[cpu].curr
+    s.m[0].here = cpu
+    resched.update_rq_clock(s, cpu)
     if curr < 0:
         return
-    if fair.is_fair(s, curr):
-        if fair.task_tick_fair(s, cpu):
-            s.cpus[cpu].need_resched = 1
-    elif rt.task_tick_rt(s, cpu):
-        s.tasks[curr].to_tail = 1
+    if s.cpus[cpu].need_resched == 2:  # a lazy mark waits for the tick at most
         s.cpus[cpu].need_resched = 1
+    if fair.is_fair(s, curr):
+        fair.task_tick_fair(s, cpu)
+    else:
+        rt.task_tick_rt(s, cpu)
+
+
+@handler
+def account_curr(s: State, cpu: int) -> None:
+    """Bring the running task's account up to date, as its reading of its own CPU clock does."""
+    s.m[0].here = cpu
+    resched.update_rq_clock(s, cpu)
+    if fair.is_fair(s, s.cpus[cpu].curr):
+        fair.update_curr_fair(s, cpu)
+    else:
+        rt.update_curr_rt(s, cpu)
+
+
+@handler
+def slice_end_in(s: State, cpu: int) -> int:
+    """Return how long the running task has to run before `account_curr` might mark its CPU (ns; NEVER: it will not)."""
+    if fair.is_fair(s, s.cpus[cpu].curr):
+        return fair.slice_end_in(s, cpu)
+    return rt.budget_left(s, cpu)
+
+
+@handler
+def run_sched_timer(s: State, timer: int) -> None:
+    """Do what one of the scheduler's own timers is for."""
+    t = s.sched_timers[timer]
+    s.m[0].here = t.cpu
+    if t.kind == T_CFS_PERIOD:
+        bandwidth.end_period(s, t.entity)
+    elif t.kind == T_CFS_SLACK:
+        bandwidth.end_slack(s, t.entity)
+    elif t.kind == T_RT_PERIOD:
+        rt.end_period(s, t.entity)
 
 
 @handler
 def pick_next_task(s: State, cpu: int) -> int:
     """Take the mark off and return the task to run next, -1 for idle; the running task competes if still runnable."""
     c = s.cpus[cpu]
-    curr = c.curr
-    if curr >= 0 and s.tasks[curr].state != RUNNABLE:
-        curr = -1
-    fair.update_curr(s, cpu)
+    s.m[0].here = cpu
+    if c.curr < 0 or s.tasks[c.curr].state == RUNNABLE:
+        resched.schedule_clock(s, cpu)
+    if c.curr >= 0 and not fair.is_fair(s, c.curr):
+        rt.update_curr_rt(s, cpu)
     c.need_resched = 0
-    picked = _pick(s, cpu, curr)
+    picked = _pick(s, cpu)
     if picked < 0 and placement.pull_task(s, cpu):
-        picked = _pick(s, cpu, curr)
+        picked = _pick(s, cpu)
+    c.clock_skip = 0
     return picked
 
 
 @handler
-def _pick(s: State, cpu: int, curr: int) -> int:
-    c = s.cpus[cpu]
-    head = c.rt_head
-    if curr >= 0 and not fair.is_fair(s, curr):
-        t = s.tasks[curr]
-        if head < 0 or t.prio < s.tasks[head].prio or (t.prio == s.tasks[head].prio and t.to_tail == 0):
-            return curr
-    if head >= 0:
-        return head
-    return fair.pick_next_task_fair(s, cpu)
+def _pick(s: State, cpu: int) -> int:
+    picked = rt.pick_task_rt(s, cpu)
+    return picked if picked >= 0 else fair.pick_task_fair(s, cpu)
 
 
 @handler
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    now = s.m[0].now
     if prev >= 0:
-        _put_prev_task(s, cpu, prev)
-    if picked >= 0:
-        _set_next_task(s, cpu, picked)
+        _note_departure(s, cpu, prev)
+    if prev >= 0 and picked >= 0 and fair.is_fair(s, prev) and fair.is_fair(s, picked):
+        fair.switch_within(s, cpu, prev, picked)
+    else:
+        if prev >= 0:
+            _put_prev_task(s, cpu, prev)
+        if picked >= 0:
+            _set_next_task(s, cpu, picked)
     s.cpus[cpu].curr = picked
+    if prev >= 0 and s.tasks[prev].state == RUNNABLE:
+        placement.note_waiting(s, prev, 1)
+        _offer(s, cpu, prev)
     update_tick(s, cpu)
     trace.record(s, TR_SWITCH, cpu, picked, prev)
     if picked >= 0:
-        t = s.tasks[picked]
-        t.run_from = now
-        if t.fresh == 1 and t.watch >= 0 and t.waking_at >= s.m[0].observe_from:
-            observe.count_value(s, t.watch, H_WAKING, now - t.waking_at)
+        _note_arrival(s, picked)
+
+
+@handler
+def _note_departure(s: State, cpu: int, prev: int) -> None:
+    t = s.tasks[prev]
+    if t.watch >= 0 and t.run_from >= s.m[0].observe_from:
+        observe.count_value(s, t.watch, H_RUN, s.m[0].now - t.run_from)
+    if t.state == RUNNABLE:
+        t.involuntary += 1
+    else:
+        t.voluntary += 1
+
+
+@handler
+def _note_arrival(s: State, picked: int) -> None:
+    t = s.tasks[picked]
+    placement.note_waiting(s, picked, -1)
+    t.run_from = s.m[0].now
+    if t.fresh == 1 and t.watch >= 0 and t.waking_at >= s.m[0].observe_from:
+        observe.count_value(s, t.watch, H_WAKING, s.m[0].now - t.waking_at)
 
 
 @handler
 def _put_prev_task(s: State, cpu: int, prev: int) -> None:
-    t = s.tasks[prev]
-    if t.watch >= 0 and t.run_from >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RUN, s.m[0].now - t.run_from)
-    to_head = t.to_tail == 0
-    t.to_tail = 0
-    if t.state != RUNNABLE:
-        t.voluntary += 1
-        return
-    t.involuntary += 1
     if fair.is_fair(s, prev):
-        fair.put_prev_task_fair(s, cpu, prev)
+        fair.put_prev_task_fair(s, prev)
     else:
-        rt.enqueue_task_rt(s, cpu, prev, to_head)
-    placement.note_waiting(s, prev, 1)
-    idle = placement.idle_cpu_for(s, prev)
-    if idle >= 0:
-        resched_curr(s, idle, cpu)  # it finds nothing of its own and pulls
+        rt.put_prev_task_rt(s, cpu, prev)
 
 
 @handler
 def _set_next_task(s: State, cpu: int, picked: int) -> None:
-    placement.note_waiting(s, picked, -1)
     if fair.is_fair(s, picked):
         fair.set_next_task_fair(s, cpu, picked)
     else:
-        rt.dequeue_task_rt(s, cpu, picked)
+        rt.set_next_task_rt(s, cpu, picked)
+
+
+@handler
+def _offer(s: State, cpu: int, prev: int) -> None:
+    """Let an idle CPU pull a task that was preempted here."""
+    idle = placement.idle_cpu_for(s, prev)
+    if idle >= 0:
+        resched.resched_curr(s, idle)

@@ -1,0 +1,49 @@
+"""A kernel's scheduling rules as fields of the engine's kernel row."""
+
+from __future__ import annotations
+
+from rtsim.engine import state
+from rtsim.kernel import Kernel
+
+__all__ = ["scheduler_fields"]
+
+PROTECTION = {
+    "none": state.PARITY_DEADLINE,  # CFS does not ask
+    "deadline": state.PARITY_DEADLINE,
+    "vprot": state.PARITY_VPROT,
+    "vprot_moved": state.PARITY_MOVED,
+}
+
+
+def scheduler_fields(kernel: Kernel, cpus: int) -> dict[str, int]:
+    """Return the fields of `rtsim.engine.state.KERNEL` that say how a kernel with `cpus` on line schedules."""
+    rules = kernel.features(cpus)
+    throttles = rules.guard == "rt_throttling" and kernel.rt_runtime_ns is not None
+    return {
+        "tick_ns": kernel.tick_ns,
+        "fair": state.CFS if rules.fair == "cfs" else state.EEVDF,
+        "sched_latency": rules.sched_latency_ns,
+        "min_granularity": rules.min_granularity_ns,
+        "idle_min_granularity": rules.idle_min_granularity_ns,
+        "wakeup_granularity": rules.wakeup_granularity_ns,
+        "sched_nr_latency": rules.sched_nr_latency,
+        "alt_period": int(rules.alt_period),
+        "base_slice": rules.base_slice_ns,
+        "quantum": rules.quantum_ns,
+        "run_to_parity": int(rules.run_to_parity),
+        "protection": PROTECTION[rules.protection],
+        "preempt_short": int(rules.preempt_short),
+        "delay_dequeue": int(rules.delay_dequeue),
+        "custom_slice": int(rules.custom_slice),
+        "keep_deadline": int(rules.keep_deadline),
+        "lag_of_queue": int(rules.lag_of_queue),
+        "reweight_defect": int(rules.reweight_defect),
+        "yield_forfeits": int(rules.yield_forfeits),
+        "clock_skip": int(rules.clock_skip),
+        "lazy": int(kernel.preempt == "lazy"),
+        "irq_time_accounting": int(kernel.config["irq_time_accounting"]),
+        "bandwidth_slice": kernel.cfs_bandwidth_slice_ns,
+        "rr_ticks": kernel.rr_timeslice_ticks,
+        "rt_runtime": kernel.rt_runtime_ns if throttles and kernel.rt_runtime_ns is not None else state.NEVER,
+        "rt_period": kernel.rt_period_ns,
+    }
