@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from rtsim.inputs.errors import InputError, shown
+from rtsim.kernel.ablation import ablated, checked_ablations
 from rtsim.kernel.commandline import CommandLine
 from rtsim.kernel.features import Features, features, rule
 from rtsim.kernel.isolation import Isolation
@@ -30,6 +31,8 @@ class Kernel:
     command_line: CommandLine
     config: Mapping[str, bool] = field(hash=False)
     sysctl: Mapping[str, int | None] = field(hash=False)
+    ablate: tuple[str, ...] = ()
+    """Rules left out, for validation only."""
 
     @classmethod
     def of(
@@ -41,6 +44,7 @@ class Kernel:
         cmdline: str = "",
         config: Mapping[str, object] | None = None,
         sysctl: Mapping[str, object] | None = None,
+        ablate: Iterable[object] = (),
         source: str = "kernel",
     ) -> Kernel:
         """Return the kernel that these settings give.
@@ -54,6 +58,8 @@ class Kernel:
             ``preempt=`` on the command line overrides it, except on an rt build.
         config, sysctl
             Values that differ from Debian's.
+        ablate
+            Rules to leave out (`rtsim.kernel.ablation.ABLATIONS`); for validation only.
         source
             Name of the file in errors.
 
@@ -82,6 +88,7 @@ class Kernel:
             command_line=command_line,
             config=checked_config(config or {}, source),
             sysctl=checked_sysctl(sysctl or {}, source),
+            ablate=checked_ablations(ablate, source),
         )
 
     @property
@@ -130,7 +137,7 @@ class Kernel:
                 changes[feature] = value
         if self.config["rt_group_sched"]:
             changes["guard"] = "rt_throttling"
-        return replace(found, **changes)  # type: ignore[arg-type]
+        return ablated(replace(found, **changes), self.ablate)  # type: ignore[arg-type]
 
     def _tunable(self, name: str) -> int:
         value = self.sysctl[name]

@@ -57,7 +57,7 @@ def kernel_of(model: KernelModel, source: str) -> Kernel:
     """Return the kernel that a scenario describes; raises InputError for impossible settings."""
     return Kernel.of(
         model.release, preempt=model.preempt, hz=model.hz, cmdline=model.cmdline, config=model.config,
-        sysctl=model.sysctl, source=source,
+        sysctl=model.sysctl, ablate=model.ablate, source=source,
     )  # fmt: skip
 
 

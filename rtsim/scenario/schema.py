@@ -52,6 +52,8 @@ class KernelModel(StrictModel):
     cmdline: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
     sysctl: dict[str, Any] = Field(default_factory=dict)
+    ablate: tuple[str, ...] = ()
+    """Rules left out, one at a time, to see what each explains; for validation only."""
 
 
 class HostModel(StrictModel):

@@ -1,0 +1,119 @@
+"""The scenario of a recorded case: the same kernel, machine and tasks, released at the recorded instants."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rtsim.traces.recording import Case, Recording, Repetition
+from rtsim.traces.rtwl import RtwlTask
+
+__all__ = ["LAB_PROFILE", "NATIVE_PROFILE", "scenario_of", "start_us"]
+
+LAB_PROFILE = "kernel-lab"
+NATIVE_PROFILE = "recorded-vm"
+
+US = 1_000
+RELEASE_US = 12_000
+"""First releases, before the recorded phase is added: a whole number of ticks, and late enough for the hogs."""
+HOGS_BEFORE_US = 10_000
+HOGS_SPREAD_US = 8_000
+"""rtwl's hogs start 10 ms before the first release; which of them is first, and how far it gets in its slice until the
+next, decides which of several stable cycles follows, so each seed has its own starts."""
+CFS_PERIOD_US = 100_000
+"""Default of cpu.cfs_period_us."""
+
+
+def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the scenario of a case, as a scenario file has it.
+
+    Parameters
+    ----------
+    seed
+        Seed of the run; it moves the starts of the hogs too. Of a case recorded several times, each seed takes the
+        release of one of the recordings, in turn.
+    ablate
+        Rules left out of the kernel (`rtsim.kernel.ablation.ABLATIONS`).
+    """
+    repetition = case.repetitions[seed % len(case.repetitions)]
+    release_us = RELEASE_US + _phase_us(recording, repetition)
+    kernel: dict[str, Any] = {
+        "release": recording.release, "preempt": recording.preempt, "hz": recording.hz, "cmdline": recording.cmdline,
+        "config": {"rt_group_sched": recording.rt_group_sched},
+    }  # fmt: skip
+    if ablate:
+        kernel["ablate"] = list(ablate)
+    scenario: dict[str, Any] = {
+        "host": {
+            "topology": dict(recording.topology),
+            "kernel": kernel,
+            "profile": NATIVE_PROFILE if recording.native else LAB_PROFILE,
+        },
+        "workload": _workload(case, release_us, seed),
+        "duration": f"{case.duration_ns // US + release_us} us",
+        "warmup": "0 us",
+        "seed": seed,
+    }
+    if case.cgroups:
+        scenario["cgroups"] = {group: _group(settings) for group, settings in case.cgroups.items()}
+    return scenario
+
+
+def start_us(scenario: Mapping[str, Any], task: str) -> int:
+    """Return when a task of `scenario_of` starts: its own time, in which its share is counted, runs from there."""
+    return int(scenario["workload"]["tasks"][task].get("delay", 0))
+
+
+def _phase_us(recording: Recording, repetition: Repetition) -> int:
+    return repetition.start_ns % (10**9 // recording.hz) // US
+
+
+def _workload(case: Case, release_us: int, seed: int) -> dict[str, Any]:
+    workload: dict[str, Any] = {"tasks": {task.name: _task(task, release_us, seed) for task in case.tasks}}
+    if case.cyclictest is not None:
+        run = case.cyclictest
+        cpus = [run.cpu] if run.cpu is not None else list(case.tasks[0].cpus)
+        workload["cyclictest"] = {"interval": f"{run.interval_us} us", "policy": run.policy, "cpus": cpus}
+        if run.priority is not None:
+            workload["cyclictest"]["priority"] = run.priority
+    return workload
+
+
+def _task(task: RtwlTask, release_us: int, seed: int) -> dict[str, Any]:
+    written: dict[str, Any] = {
+        "policy": f"SCHED_{task.policy.upper()}",
+        "priority": task.priority if task.policy in ("fifo", "rr") else task.nice,
+        "cpus": list(task.cpus),
+        "delay": release_us + task.delay_us,
+        **_behaviour(task),
+    }
+    if task.kind == "hog" and not task.delay_us:
+        # Text as seed: the same numbers on every machine and for every Python.
+        spread_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US)
+        written["delay"] = release_us - HOGS_BEFORE_US + spread_us
+    if task.cgroup:
+        written["taskgroup"] = task.cgroup
+    if task.slice_us:
+        written["slice"] = task.slice_us
+    if task.slack_ns is not None:
+        written["timer_slack"] = task.slack_ns
+    return written
+
+
+def _behaviour(task: RtwlTask) -> dict[str, Any]:
+    if task.kind == "hog":
+        return {"run": -1}
+    if task.kind == "burst":
+        return {"loop": -1, "run": task.run_us, "sleep": task.sleep_us}
+    timer = {"ref": "unique", "period": task.period_us, "mode": "absolute"}
+    return {"loop": -1, "run": task.work_us, "timer": timer, "overrun": "skip"}
+
+
+def _group(settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return a cgroup's settings in the scenario's keys: the quota of v1 is one key there, as in v2."""
+    written: dict[str, Any] = {key: int(value) for key, value in settings.items() if not key.startswith("cpu.cfs_")}
+    quota_us = settings.get("cpu.cfs_quota_us")
+    if quota_us is not None:
+        written["cpu.max"] = f"{quota_us} {settings.get('cpu.cfs_period_us', CFS_PERIOD_US)}"
+    return written
