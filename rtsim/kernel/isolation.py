@@ -29,10 +29,10 @@ PARTITIONS_MOVE_WORKERS_SINCE = (6, 7)
 """Since then isolated partitions leave the mask of unbound workqueues."""
 
 ARGUMENTS = (
-    "isolcpus", "isolcpus=managed_irq", "nohz_full", "rcu_nocbs", "irqaffinity", "kthread_cpus",
-    "workqueue.unbound_cpus", "nowatchdog", "nosoftlockup", "nmi_watchdog=0",
+    "isolcpus", "isolcpus=managed_irq", "nohz_full", "rcu_nocbs", "irqaffinity", "kthread_cpus", "nowatchdog",
+    "nosoftlockup", "nmi_watchdog=0", "cpuset", "workqueue",
 )  # fmt: skip
-"""Kernel arguments that free CPUs of something."""
+"""What frees CPUs of something: kernel arguments, a cpuset partition, the mask of unbound workqueues."""
 
 
 @dataclass(frozen=True)
@@ -194,8 +194,10 @@ class Isolation:
             if cpu == min(self.cpus):
                 raise InputError(source, argument, f"expected another CPU: the kernel always adds boot CPU {cpu}")
             found = replace(self, irq_affinity=_left(self.irq_affinity - own, source, "device interrupts"))
-        elif argument == "workqueue.unbound_cpus":
+        elif argument == "workqueue":
             found = replace(self, **self._without(own, "worker"))
+        elif argument == "cpuset":
+            found = replace(self, **self._without(own, "kthread", "task"))
         else:
             extra = (
                 f"kthread_cpus={format_cpulist(self.kthread_cpus - own)}" if argument == "kthread_cpus" else argument

@@ -46,7 +46,7 @@ class KernelThread:
 
 KTHREADS = (
     KernelThread("migration/{cpu}", "stop", 0, "cpu", "moves running tasks, stops the machine", noise=("watchdog",)),
-    KernelThread("watchdog/{cpu}", "fifo", 99, "cpu", "soft lockup check, every 4 s", until=(4, 19), noise=("watchdog",)),
+    KernelThread("watchdog/{cpu}", "fifo", 99, "cpu", "soft lockup check", until=(4, 19), noise=("watchdog",)),
     KernelThread("cpuhp/{cpu}", "other", 0, "cpu", "CPU hotplug, else asleep"),
     KernelThread("ksoftirqd/{cpu}", "other", 0, "cpu", "softirqs that were too many for the interrupt", rt=False),
     KernelThread("ksoftirqd/{cpu}", "other", 0, "cpu", "softirqs raised by hard interrupts", rt=True),
@@ -56,11 +56,11 @@ KTHREADS = (
     KernelThread("rcub/{node}", "fifo", 1, "kthread", "boosts tasks that hold RCU back", rt=True),
     KernelThread("kworker/{cpu}:*", "other", 0, "cpu", "bound work: vmstat, drain", noise=("kworker", "vmstat")),
     KernelThread("kworker/{cpu}:*H", "other", -20, "cpu", "bound work of high priority", noise=("kworker-high",)),
-    KernelThread("kworker/u*", "other", 0, "worker", "unbound work: writeback, remote ticks", noise=("kworker-unbound",)),
+    KernelThread("kworker/u*", "other", 0, "worker", "unbound work, remote ticks", noise=("kworker-unbound",)),
     KernelThread("rcu_sched", "other", 0, "kthread", "RCU grace periods", rt=False),
     KernelThread("rcu_preempt", "fifo", 1, "kthread", "RCU grace periods", rt=True),
-    KernelThread("rcuog/*, rcuos/*", "other", 0, "offload", "offloaded RCU callbacks", rt=False, noise=("rcuop",)),
-    KernelThread("rcuog/*, rcuop/*", "fifo", 1, "offload", "offloaded RCU callbacks", rt=True, noise=("rcuop",)),
+    KernelThread("rcuo*", "other", 0, "offload", "offloaded RCU callbacks", rt=False, noise=("rcuop",)),
+    KernelThread("rcuo*", "fifo", 1, "offload", "offloaded RCU callbacks", rt=True, noise=("rcuop",)),
     KernelThread("kswapd{node}", "other", 0, "node", "reclaims memory of its node"),
     KernelThread("kcompactd{node}", "other", 0, "node", "compacts memory of its node"),
     KernelThread("ksmd", "other", 5, "kthread", "merges pages of guests", noise=("ksmd",)),

@@ -127,14 +127,15 @@ def test_root_domains(text, cpusets, expected):
         ("rcu_nocbs", rows({3}, "RCU callbacks")),
         ("irqaffinity", rows({3}, "device interrupts")),
         ("kthread_cpus", rows({3}, "kernel threads")),
-        ("workqueue.unbound_cpus", rows({3}, "unbound workers")),
+        ("workqueue", rows({3}, "unbound workers")),
+        ("cpuset", rows({3}, "tasks", "kernel threads")),
         ("nowatchdog", {}),
     ],
 )
 def test_what_an_argument_would_free(argument, expected):
     found = isolation().with_argument(argument, 3)
     assert freed(found) == expected
-    assert 3 in found.removed_by(argument.replace("workqueue.unbound_cpus", "workqueue"))
+    assert 3 in found.removed_by(argument)
 
 
 def test_an_argument_comes_on_top_of_what_is_there():
