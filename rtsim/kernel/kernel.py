@@ -9,7 +9,7 @@ from rtsim.inputs.errors import InputError, shown
 from rtsim.kernel.ablation import ablated, checked_ablations
 from rtsim.kernel.commandline import CommandLine
 from rtsim.kernel.features import Features, features, rule
-from rtsim.kernel.isolation import Isolation
+from rtsim.kernel.isolation import Isolation, Masks
 from rtsim.kernel.release import NEWEST_SERIES, Release
 from rtsim.kernel.sysctl import checked_config, checked_sysctl
 
@@ -117,15 +117,15 @@ class Kernel:
         """Run time that a CPU draws at once from the pool of a group with cpu.max."""
         return self._tunable("sched_cfs_bandwidth_slice_us") * 1000
 
-    def isolation(self, cpus: Iterable[int]) -> Isolation:
-        """Return what the command line isolates on a machine with these CPUs.
+    def isolation(self, cpus: Iterable[int], masks: Masks | None = None) -> Isolation:
+        """Return what the command line, and masks written after boot, isolate on a machine with these CPUs.
 
         Raises
         ------
         InputError
-            It names CPUs that do not exist, leaves none for housekeeping, or contradicts itself.
+            They name CPUs that do not exist, leave none for housekeeping, or contradict each other.
         """
-        return Isolation.of(self.command_line, cpus)
+        return Isolation.of(self.command_line, cpus, series=self.release.series, masks=masks or Masks())
 
     def features(self, n_cpus: int) -> Features:
         """Return the scheduler's rules with `n_cpus` on line, own tunables and build options applied."""

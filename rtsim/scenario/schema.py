@@ -9,8 +9,18 @@ from pydantic import Field, model_validator
 from rtsim.inputs.models import StrictModel
 from rtsim.inputs.units import Duration
 from rtsim.workload import CyclictestModel, TaskModel
+from rtsim.workload.policies import Cpus
 
-__all__ = ["GuestModel", "HostModel", "KernelModel", "ScenarioModel", "TopologyModel"]
+__all__ = [
+    "CpusetModel",
+    "GuestModel",
+    "HostModel",
+    "InterruptsModel",
+    "KernelModel",
+    "ScenarioModel",
+    "TopologyModel",
+    "TunedModel",
+]
 
 
 class TopologyModel(StrictModel):
@@ -56,11 +66,37 @@ class KernelModel(StrictModel):
     """Rules left out, one at a time, to see what each explains; for validation only."""
 
 
+class TunedModel(StrictModel):
+    """A profile of tuned: its ``tuned.conf`` or the folder of that, and values of its variables."""
+
+    profile: str = Field(min_length=1)
+    variables: dict[str, str | int] = Field(default_factory=dict)
+
+
+class CpusetModel(StrictModel):
+    """A cgroup's cpuset, by the names of its files."""
+
+    cpus: Cpus | None = Field(default=None, alias="cpuset.cpus")
+    partition: Literal["member", "root", "isolated"] = Field(default="member", alias="cpuset.cpus.partition")
+
+
+class InterruptsModel(StrictModel):
+    """Two copies of ``/proc/interrupts``, and one of ``/proc/irq``."""
+
+    before: str
+    after: str
+    elapsed: Duration = Field(gt=0)
+    affinity: str | None = None
+
+
 class HostModel(StrictModel):
     """One compute node."""
 
     topology: TopologyModel
     kernel: KernelModel = KernelModel()
+    tuned: TunedModel | None = None
+    cpusets: dict[str, CpusetModel] = Field(default_factory=dict)
+    interrupts: InterruptsModel | None = None
     profile: str = "tuned"
     profile_overrides: dict[str, Any] = Field(default_factory=dict)
     nova: dict[str, Any] = Field(default_factory=dict)
