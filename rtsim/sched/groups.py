@@ -8,7 +8,7 @@ from rtsim.sched import eevdf, pelt
 from rtsim.sched.account import update_curr
 from rtsim.sched.entity import dequeue_timeline, divide, enqueue_timeline, kernel_of
 
-__all__ = ["group_weight", "scaled_down", "update_cfs_group", "update_load_avg"]
+__all__ = ["group_weight", "reweight_entity", "scaled_down", "update_cfs_group", "update_load_avg"]
 
 LEAST_SHARES = 2
 TELL_EVERY_NS = 1_000_000
@@ -64,11 +64,12 @@ def update_cfs_group(s: State, entity: int) -> None:
         return
     load = group_weight(s, e.my_q)
     if load != e.load:
-        _reweight_entity(s, entity, load)
+        reweight_entity(s, entity, load)
 
 
 @handler
-def _reweight_entity(s: State, entity: int, load: int) -> None:
+def reweight_entity(s: State, entity: int, load: int) -> None:
+    """Give `entity` another load: its lag stays (reweight_entity)."""
     e = s.entities[entity]
     q = s.cfs_rqs[e.queue]
     k = s.kernels[kernel_of(s, e.queue)]

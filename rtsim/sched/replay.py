@@ -1,0 +1,113 @@
+"""Asking the scheduler for the decisions of a recorded kernel: same wake-ups, sleeps, ticks and run times.
+
+Nothing is simulated. Each recorded decision is put to the model in the state that the recording has led it to; then the
+model is made to do what the kernel did, so that one difference does not bring others with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtsim.engine import sched_timers
+from rtsim.engine.jit import entry_point, handler
+from rtsim.engine.state import IDLE_POLICY, RUNNABLE, SLEEPING, State
+from rtsim.sched import core, fair, groups, resched
+from rtsim.sched.entity import virtual
+
+__all__ = ["COLUMNS", "SWITCH", "TICK", "UNKNOWN", "WAKEUP", "replay"]
+
+WAKEUP, TICK, SWITCH = 0, 1, 2
+COLUMNS = ("time", "kind", "task", "weight", "charged", "vruntime", "resched", "next")
+"""Of one decision: ns; what; who woke or runs or leaves (-1 idle); the running task's weight (0: none); ns of
+its traced charges since the decision before, and its vruntime after that (-1 unknown); whether the CPU is marked, or the leaving
+task stays runnable; who is next."""
+STAMP_NS = 4_000
+"""Events are stamped in us, some after what they tell: a charge that differs from the stamps by less is the exact one;
+one that differs by more is of several, the first of which were not traced."""
+UNKNOWN = -2
+"""Instead of an answer: the recording does not tell enough."""
+
+
+@entry_point
+def replay(s: State, events: Any, answers: Any) -> None:
+    """Put each row of `events` to CPU 0 of `s`; `answers` gets who is next at switches, whether to mark at the others."""
+    for row in range(len(events)):
+        kind = events[row, 1]
+        _run_timers(s, events[row, 0])
+        s.m[0].now = events[row, 0]
+        _reweight(s, events[row, 3])
+        _back_date(s, events[row, 4], events[row, 5])
+        if kind == WAKEUP:
+            answers[row] = _wake(s, events[row, 2])
+        elif kind == TICK:
+            core.task_tick(s, 0)
+            answers[row] = s.cpus[0].need_resched
+        else:
+            answers[row] = _switch(s, events[row, 2], events[row, 6] == 1, events[row, 7])
+        if kind != SWITCH:
+            s.cpus[0].need_resched = events[row, 6]
+
+
+@handler
+def _run_timers(s: State, until: int) -> None:
+    """Run the scheduler's own timers that expire up to `until`: periods of throttling, which no recorded event tells."""
+    while s.cpus[0].sched_timer_at <= until:
+        s.m[0].now = s.cpus[0].sched_timer_at
+        core.run_sched_timer(s, sched_timers.pop_expired(s, 0))
+
+
+@handler
+def _reweight(s: State, weight: int) -> None:
+    """Follow a change of the running task's nice value: it takes effect before anything is charged."""
+    curr = s.cpus[0].curr
+    if curr >= 0 and weight > 0 and fair.is_fair(s, curr) and s.entities[curr].weight != weight:
+        if s.tasks[curr].policy != IDLE_POLICY:
+            s.entities[curr].exec_start = s.cpus[0].clock
+            groups.reweight_entity(s, curr, weight << 10)
+
+
+@handler
+def _back_date(s: State, charged: int, vruntime: int) -> None:
+    """Let the running task's account, when it is brought up to now, come out as the kernel's."""
+    curr = s.cpus[0].curr
+    if curr < 0 or charged < 0:
+        return
+    e = s.entities[curr]
+    if abs(s.m[0].now - e.exec_start - charged) < STAMP_NS:
+        e.exec_start = s.m[0].now - charged
+    charged = s.m[0].now - e.exec_start
+    if vruntime >= 0 and fair.is_fair(s, curr):
+        e.vruntime = vruntime - virtual(charged, e.weight)
+
+
+@handler
+def _wake(s: State, task: int) -> int:
+    if s.tasks[task].state == RUNNABLE and s.entities[task].delayed == 0:
+        return UNKNOWN
+    s.cpus[0].need_resched = 0
+    core.try_to_wake_up(s, task, 0)
+    return s.cpus[0].need_resched
+
+
+@handler
+def _appear(s: State, task: int) -> None:
+    """Queue a `task` that the recording shows for the first time: it had been queued before, or comes from elsewhere."""
+    if task >= 0 and s.tasks[task].state != RUNNABLE:
+        s.tasks[task].state = RUNNABLE
+        resched.update_rq_clock(s, 0)
+        core.activate_task(s, 0, task, False)
+
+
+@handler
+def _switch(s: State, prev: int, stays: bool, following: int) -> int:
+    known = s.cpus[0].curr == prev and (following < 0 or s.tasks[following].state == RUNNABLE)
+    if s.cpus[0].curr != prev:
+        _appear(s, prev)
+        core.switch_tasks(s, 0, s.cpus[0].curr, prev)
+    if prev >= 0 and not stays:
+        core.block_current(s, 0, SLEEPING)
+    _appear(s, following)
+    picked = core.pick_next_task(s, 0)
+    if following != prev:
+        core.switch_tasks(s, 0, prev, following)
+    return picked if known else UNKNOWN
