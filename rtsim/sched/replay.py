@@ -14,16 +14,17 @@ from rtsim.engine.state import IDLE_POLICY, RUNNABLE, SLEEPING, State
 from rtsim.sched import core, fair, groups, resched
 from rtsim.sched.entity import virtual
 
-__all__ = ["COLUMNS", "SWITCH", "TICK", "UNKNOWN", "WAKEUP", "replay"]
+__all__ = ["COLUMNS", "SWITCH", "TICK", "UNKNOWN", "UNTRACED", "WAKEUP", "replay"]
 
 WAKEUP, TICK, SWITCH = 0, 1, 2
 COLUMNS = ("time", "kind", "task", "weight", "charged", "vruntime", "resched", "next")
 """Of one decision: ns; what; who woke or runs or leaves (-1 idle); the running task's weight (0: none); ns of
-its traced charges since the decision before, and its vruntime after that (-1 unknown); whether the CPU is marked, or the leaving
+its traced charges since the decision before, and its vruntime after that (or UNTRACED); whether the CPU is marked, or the leaving
 task stays runnable; who is next."""
 STAMP_NS = 4_000
 """Events are stamped in us, some after what they tell: a charge that differs from the stamps by less is the exact one;
 one that differs by more is of several, the first of which were not traced."""
+UNTRACED = -(2**63)
 UNKNOWN = -2
 """Instead of an answer: the recording does not tell enough."""
 
@@ -36,12 +37,14 @@ def replay(s: State, events: Any, answers: Any) -> None:
         _run_timers(s, events[row, 0])
         s.m[0].now = events[row, 0]
         _reweight(s, events[row, 3])
-        _back_date(s, events[row, 4], events[row, 5])
+        _back_date(s, kind == SWITCH, events[row, 4], events[row, 5])
         if kind == WAKEUP:
             answers[row] = _wake(s, events[row, 2])
         elif kind == TICK:
             core.task_tick(s, 0)
             answers[row] = s.cpus[0].need_resched
+            if s.cpus[0].curr >= 0 and events[row, 6] == 0:
+                s.tasks[s.cpus[0].curr].to_tail = 0
         else:
             answers[row] = _switch(s, events[row, 2], events[row, 6] == 1, events[row, 7])
         if kind != SWITCH:
@@ -67,16 +70,17 @@ def _reweight(s: State, weight: int) -> None:
 
 
 @handler
-def _back_date(s: State, charged: int, vruntime: int) -> None:
-    """Let the running task's account, when it is brought up to now, come out as the kernel's."""
+def _back_date(s: State, at_switch: bool, charged: int, vruntime: int) -> None:
+    """Let the running task's account, when it is brought up to the clock, come out as the kernel's."""
     curr = s.cpus[0].curr
     if curr < 0 or charged < 0:
         return
     e = s.entities[curr]
-    if abs(s.m[0].now - e.exec_start - charged) < STAMP_NS:
-        e.exec_start = s.m[0].now - charged
-    charged = s.m[0].now - e.exec_start
-    if vruntime >= 0 and fair.is_fair(s, curr):
+    clock = s.cpus[0].clock if at_switch and s.cpus[0].clock_skip == 1 else s.m[0].now
+    if abs(clock - e.exec_start - charged) < STAMP_NS:
+        e.exec_start = clock - charged
+    charged = clock - e.exec_start
+    if vruntime != UNTRACED and fair.is_fair(s, curr):
         e.vruntime = vruntime - virtual(charged, e.weight)
 
 
@@ -84,7 +88,6 @@ def _back_date(s: State, charged: int, vruntime: int) -> None:
 def _wake(s: State, task: int) -> int:
     if s.tasks[task].state == RUNNABLE and s.entities[task].delayed == 0:
         return UNKNOWN
-    s.cpus[0].need_resched = 0
     core.try_to_wake_up(s, task, 0)
     return s.cpus[0].need_resched
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from rtsim.engine.builder import Builder
 from rtsim.kernel import Kernel
 from rtsim.kernel.weights import NICE_0_WEIGHT
 from rtsim.scenario.rules import scheduler_fields
-from rtsim.sched.replay import SWITCH, TICK, UNKNOWN, WAKEUP, replay
+from rtsim.sched.replay import SWITCH, TICK, UNKNOWN, UNTRACED, WAKEUP, replay
 from rtsim.traces.recording import Case, Recording
 from rtsim.validation.replay import Decision, Thread, decisions
 from rtsim.workload.policies import POLICIES
@@ -54,7 +54,7 @@ def agreement(recording: Recording, case: Case, cpu: int = 3) -> Agreement:
     Up to 6.1 the running task's vruntime is the trace's after every decision; later kernels do not trace it, and the
     model keeps its own from the recorded run times.
     """
-    found = list(decisions(case.repetitions[0].trace_text(), cpu))
+    found = _staying(list(decisions(case.repetitions[0].trace_text(), cpu)))
     threads = _threads(found)
     rows = {thread.pid: row for row, thread in enumerate(threads)}
     built, _ = _machine(recording, case, threads).build(watched=[])
@@ -72,6 +72,23 @@ def agreement(recording: Recording, case: Case, cpu: int = 3) -> Agreement:
         if answers[row] != events[row, 7]
     ]
     return Agreement(len(told), tuple(misses))
+
+
+def _staying(found: list[Decision]) -> list[Decision]:
+    """Leave out wake-ups of threads that another CPU pulled away before they ran: only that CPU's trace shows it."""
+    kept: list[Decision] = []
+    runs: set[int] = set()
+    """Threads that are next seen running, or leaving, looking back."""
+    for decision in reversed(found):
+        assert decision.thread is not None or decision.kind != "wakeup"
+        if decision.kind != "wakeup":
+            runs.update(thread.pid for thread in (decision.thread, decision.next) if thread is not None)
+        elif decision.thread is not None:
+            if decision.thread.pid not in runs:
+                continue
+            runs.discard(decision.thread.pid)
+        kept.append(decision)
+    return kept[::-1]
 
 
 def _threads(found: Sequence[Decision]) -> list[Thread]:
@@ -97,7 +114,10 @@ def _machine(recording: Recording, case: Case, threads: Sequence[Thread]) -> Bui
         priority = thread.prio - 120 if thread.fair else 99 - thread.prio
         policy = POLICIES[task.policy] if task else _policy(thread)
         group = groups.get(task.cgroup, state.NONE) if task else state.NONE
-        builder.hog(f"{thread.name}-{thread.pid}", 0, [0], policy, priority, state=state.SLEEPING, group=group)
+        builder.hog(
+            f"{thread.name}-{thread.pid}", 0, [0], policy, priority, state=state.SLEEPING, group=group,
+            slice=task.slice_us * 1_000 if task else 0,
+        )  # fmt: skip
     return builder
 
 
@@ -121,10 +141,19 @@ def _add_groups(builder: Builder, recording: Recording, case: Case) -> dict[str,
         for depth in range(1, len(parts) + 1):
             name = "/" + "/".join(parts[:depth])
             if name not in rows:
-                shares = int(case.cgroups.get(name, {}).get("cpu.shares", NICE_0_WEIGHT))
-                rows[name] = builder.group(name, parent=parent, shares=shares)
+                rows[name] = builder.group(name, parent=parent, **_limits(case.cgroups.get(name, {})))
             parent = rows[name]
     return rows
+
+
+def _limits(settings: Mapping[str, str]) -> dict[str, int]:
+    """Return a cgroup's settings as the builder takes them."""
+    quota_us = int(settings.get("cpu.cfs_quota_us", -1))
+    return {
+        "shares": int(settings.get("cpu.shares", NICE_0_WEIGHT)),
+        "quota_ns": max(quota_us, 0) * 1_000,
+        "period_ns": int(settings.get("cpu.cfs_period_us", 100_000)) * 1_000,
+    }
 
 
 def _events(found: Sequence[Decision], rows: dict[int, int]) -> npt.NDArray[np.int64]:
@@ -154,8 +183,12 @@ def _running_weights(found: Sequence[Decision]) -> list[int]:
 
 
 def _charged(decision: Decision) -> tuple[int, int]:
-    """Return what the running task is seen charged up to this decision (ns), and its vruntime then; -1 where unknown."""
+    """Return what the running task is seen charged up to this decision (ns), and its vruntime then."""
     if not decision.charges:
-        return -1, -1
+        return -1, UNTRACED
     vruntime = decision.charges[-1].vruntime_ns
-    return sum(charge.runtime_ns for charge in decision.charges), -1 if vruntime is None else vruntime
+    if vruntime is None:
+        vruntime = UNTRACED
+    elif vruntime >= 2**63:  # traced without its sign
+        vruntime -= 2**64
+    return sum(charge.runtime_ns for charge in decision.charges), vruntime
