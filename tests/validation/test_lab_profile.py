@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import pairwise
 from statistics import mean
 
 import pytest
 
 from rtsim.profile import load_profile
+from rtsim.validation.replay import decisions
 from tests.validation.recordings import ONE_CPU, recording
 
 COSTS = load_profile("kernel-lab").costs
@@ -15,6 +18,7 @@ EVENT = re.compile(r" (\d+)\.(\d{6}): (\w+): (.*)")
 CASES = [(name, "per1ms-fifo80-idle") for name in ONE_CPU]
 CASES += [(name, "per1ms-other-idle") for name in ONE_CPU if name != "kernel-6.1-rt"]  # whose timers ktimers/3 expires
 SLACK_NS = 50_000
+TICK_NS = 4_000_000
 
 
 def ns(*steps: str) -> int:
@@ -73,3 +77,14 @@ def test_rtwl_overshoots_by_its_activation_and_up_to_a_poll() -> None:
         low, high = beyond[len(beyond) // 1000], beyond[-len(beyond) // 10]
         assert low == pytest.approx(costs.activation.constant, abs=500)
         assert high - low == pytest.approx(costs.clock_poll.constant, abs=500)
+
+
+@pytest.mark.parametrize("case", ["share-2hog", "share-4hog", "share-nice-10+0+10"])
+def test_a_busy_cpu_balances_at_the_profiles_period(case: str) -> None:
+    """As ksoftirqd/3 of the realtime kernel shows, which runs the softirq there."""
+    (source,) = (source for source in load_profile("kernel-lab").noise if source.name == "sched-balance")
+    found = decisions(recording("kernel-6.1-rt").cases[case].repetitions[0].trace_text(), 3)
+    woken = [d.time_ns for d in found if d.kind == "wakeup" and d.thread and d.thread.name == "ksoftirqd/3"]
+    ticks = Counter(round((later - earlier) / TICK_NS) for earlier, later in pairwise(woken))
+    assert ticks.total() > 50, "other softirqs wake it in between"
+    assert ticks.most_common(1)[0][0] == source.arrival.interval().mean_ns / TICK_NS
