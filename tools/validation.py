@@ -7,11 +7,13 @@ writes nothing).
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
 
 from rtsim.cli.progress import engine_ready, progress_shown
+from rtsim.inputs.errors import RtsimError
 from rtsim.kernel.ablation import ABLATIONS
 from rtsim.traces.recording import read_recording
 from rtsim.validation.page import write_page
@@ -49,4 +51,7 @@ def recordings() -> list[Path]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RtsimError as error:
+        sys.exit(f"validation: {error}")

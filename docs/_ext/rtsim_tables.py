@@ -53,6 +53,7 @@ class ProfileNumbers(_Table):
         data = yaml.safe_load(text)
         found: Rows = [("entry", "what", "source")]
         found += _costs(data["costs"], "costs")
+        found += _costs(data.get("workload", {}), "workload")
         for section in ("noise", "guest_noise", "emulator", "vcpu_exits"):
             for entry in data.get(section, []):
                 rest = {key: value for key, value in entry.items() if key not in ("name", "source")}

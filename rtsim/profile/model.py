@@ -25,6 +25,7 @@ __all__ = [
     "VcpuExit",
     "VmExit",
     "WorkItem",
+    "WorkloadCosts",
 ]
 
 CLASSES = ("hardware", "nmi", "irq", "softirq", "thread")
@@ -76,6 +77,10 @@ class PreemptOff(StrictModel):
     rt: CostEntry
 
 
+def _nothing() -> CostEntry:
+    return CostEntry.model_validate({"constant": "0 us", "source": "not told apart from the other costs"})
+
+
 class Costs(StrictModel):
     """What the steps of scheduling and virtualisation take."""
 
@@ -97,6 +102,14 @@ class Costs(StrictModel):
     preempt_off: PreemptOff
     smt_speed: FactorEntry
     numa_remote: FactorEntry
+    schedule: CostEntry = Field(default_factory=_nothing)
+    """From the end of an interrupt, or from blocking, to sched_switch."""
+    preempt_fair: CostEntry = Field(default_factory=_nothing)
+    """What a wake-up on top of a running fair task costs more than one on an idle CPU."""
+    cgroup_level: CostEntry = Field(default_factory=_nothing)
+    """Each level of cgroups that a task is queued in."""
+    ktimers: CostEntry = Field(default_factory=_nothing)
+    """PREEMPT_RT: one expiry in ktimers/N."""
 
     @field_validator("idle_exit")
     @classmethod
@@ -197,12 +210,22 @@ class VcpuExit(StrictModel):
     source: str = Field(min_length=1)
 
 
+class WorkloadCosts(StrictModel):
+    """What a workload computes beside its work."""
+
+    clock_poll: CostEntry = Field(default_factory=_nothing)
+    """Period at which finite work looks at its CPU clock, to see whether it is done."""
+    activation: CostEntry = Field(default_factory=_nothing)
+    """Each activation: reading clocks, keeping statistics."""
+
+
 class Profile(StrictModel):
     """A machine's numbers. Read one with `rtsim.profile.load_profile`."""
 
     version: Literal[1] = Field(alias="schema")
     description: str = ""
     costs: Costs
+    workload: WorkloadCosts = Field(default_factory=WorkloadCosts)
     noise: tuple[NoiseSource, ...] = ()
     guest_noise: tuple[NoiseSource, ...] = ()
     """Noise of the guest's own kernel, on the guest's CPUs."""

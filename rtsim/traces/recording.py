@@ -23,6 +23,8 @@ __all__ = ["Case", "Recording", "Repetition", "read_recording"]
 
 MOUNTS = ("/sys/fs/cgroup/cpu", "/cg")
 """Where the recorded machines mount the cgroups; not part of a cgroup's name."""
+LAB_GROUPS = {"/A": {"cpu.shares": "4096"}, "/B": {"cpu.shares": "1024"}}
+"""Of cases that have no file ``cgroups``: lines ``PATH KEY VALUE``."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Case:
     tasks: tuple[RtwlTask, ...]
     cyclictest: CyclictestRun | None
     cgroups: Mapping[str, Mapping[str, str]]
-    """Settings by cgroup, in cgroup v1's keys."""
+    """Settings by cgroup, in cgroup v1's keys; cgroups without settings of their own may be missing."""
     duration_ns: int
     repetitions: tuple[Repetition, ...]
 
@@ -144,17 +146,24 @@ def _lab_case(folder: Path, summary: Mapping[str, Any]) -> Case:
     if cyclictest is not None:  # the case's command leaves out what all cyclictests here have in common
         whole = _object(folder / "cyclictest.json", "cmdline:")["cmdline:"]
         _, cyclictest = parse_command(str(whole), str(folder / "cyclictest.json"))
-    groups = folder / "cgroups"
+    tasks = tuple(_in_group(task) for task in tasks)
     trace = {name: found for name, found in summary.get("trace", {}).items() if isinstance(found, dict)}
     repetition = Repetition(folder, summary["tasks"], trace, summary.get("cyclictest_us"))
     return Case(
         name=folder.name,
-        tasks=tuple(_in_group(task) for task in tasks),
+        tasks=tasks,
         cyclictest=cyclictest,
-        cgroups=_group_file(groups) if groups.is_file() else {},
+        cgroups=_lab_groups(folder / "cgroups", tasks),
         duration_ns=_duration_ns([repetition], cyclictest is not None),
         repetitions=(repetition,),
     )
+
+
+def _lab_groups(path: Path, tasks: Sequence[RtwlTask]) -> dict[str, dict[str, str]]:
+    if path.is_file():
+        return _group_file(path)
+    used = [f"{task.cgroup}/" for task in tasks]
+    return {group: settings for group, settings in LAB_GROUPS.items() if any(u.startswith(f"{group}/") for u in used)}
 
 
 def _group_file(path: Path) -> dict[str, dict[str, str]]:

@@ -9,10 +9,10 @@ import pytest
 from rtsim.validation.figures import Figure
 from rtsim.validation.run import validate_cases
 from rtsim.validation.targets import explanations, score, target_of
-from tests.validation.recordings import ALL, ONE_CPU, recording
+from tests.validation.recordings import ALL, HELD, recording
 
 QUICK = ("share-2hog", "per1ms-other-hog1", "cg4096x1+1024x2", "starve-fifo1hog-other10ms")
-CASES = [pytest.param(name, case, id=f"{name}/{case}") for name in ONE_CPU for case in recording(name).cases]
+CASES = [pytest.param(name, case, id=f"{name}/{case}") for name in HELD for case in recording(name).cases]
 
 
 @cache
@@ -41,7 +41,7 @@ def test_every_case_is_met(name: str, case: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ONE_CPU)
+@pytest.mark.parametrize("name", HELD)
 def test_a_recording_is_met(name: str) -> None:
     target = target_of(recording(name))
     assert target is not None

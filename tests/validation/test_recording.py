@@ -82,9 +82,10 @@ def test_the_phase_is_the_release_modulo_the_tick(name: str) -> None:
         for task in case.tasks:
             if task.kind != "per":
                 continue
-            assert repetition.start_ns % 4_000_000 == repetition.tasks[task.name]["phase_ns"]
+            first_ns = repetition.start_ns + task.delay_us * 1000
+            assert first_ns % 4_000_000 == repetition.tasks[task.name]["phase_ns"]
             target_ns = repetition.rows(f"{task.name}.lat")[0][0]
-            assert (target_ns - repetition.start_ns) % (task.period_us * 1000) == 0
+            assert (target_ns - first_ns) % (task.period_us * 1000) == 0
             seen += 1
     assert seen
 
@@ -97,12 +98,19 @@ def test_every_task_of_a_case_was_measured() -> None:
                 assert (case.cyclictest is not None) == (repetition.cyclictest_us is not None)
 
 
-def test_cgroups_are_read_from_their_file_and_from_commands() -> None:
+def test_cgroups_are_known_or_read_from_commands() -> None:
     lab = recording("kernel-6.1-cfs").cases["cg4096x1+1024x2"]
     assert lab.cgroups == {"/A": {"cpu.shares": "4096"}, "/B": {"cpu.shares": "1024"}}
     assert [task.cgroup for task in lab.tasks] == ["/A", "/B", "/B"]
     native = recording(NATIVE).cases["shares-cg4096+1024"]
     assert native.cgroups == {"/rtsimA": {"cpu.shares": "4096"}, "/rtsimB": {"cpu.shares": "1024"}}
+
+
+def test_cgroups_are_read_from_their_file(tmp_path: Path) -> None:
+    shutil.copytree(RECORDED / "kernel-6.1-cfs", tmp_path / "kernel")
+    _groups("/cg/A cpu.shares 512\n/A cpu.cfs_quota_us 30000\n")(tmp_path / "kernel")
+    case = read_recording(tmp_path / "kernel").cases["cg4096x1+1024x2"]
+    assert case.cgroups == {"/A": {"cpu.shares": "512", "cpu.cfs_quota_us": "30000"}}
 
 
 def test_cyclictest_ran_beside_hogs_on_one_cpu() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from rtsim.profile import load_profile
 from rtsim.validation.scenarios import scenario_of, start_us
 from tests.validation.recordings import NATIVE, ONE_CPU, recording
 
@@ -80,6 +81,8 @@ def test_a_quota_becomes_cpu_max() -> None:
     assert scenario_of(found, quota, 0)["cgroups"] == {
         "/Q": {"cpu.max": "30000 100000"},
         "/P": {"cpu.max": "5000 10000"},
+        "/A": {},
+        "/B": {},
     }
 
 
@@ -97,3 +100,15 @@ def test_a_rule_can_be_left_out() -> None:
     found = recording("kernel-6.12-eevdf")
     scenario = scenario_of(found, found.cases["share-2hog"], 0, ablate=["no_run_to_parity"])
     assert scenario["host"]["kernel"]["ablate"] == ["no_run_to_parity"]
+
+
+def test_what_ran_without_the_tracer_has_its_cost_taken_off() -> None:
+    found = recording("kernel-6.1-cfs")
+    hosts = {name: scenario_of(found, found.cases[name], 0)["host"] for name in ("cyc-fifo80-hog3", "share-4hog")}
+    traced = load_profile(hosts["share-4hog"]["profile"]).costs
+    host = hosts["cyc-fifo80-hog3"]
+    untraced = load_profile(host["profile"], host["profile_overrides"]).costs
+    steps = ("irq_entry", "timer_irq", "wake", "schedule", "context_switch", "syscall_exit")
+    fifo_on_idle = [sum(getattr(costs, step).constant for step in steps) for costs in (traced, untraced)]
+    assert fifo_on_idle == [pytest.approx(16_750, abs=500), pytest.approx(7_000, abs=500)]
+    assert "profile_overrides" not in hosts["share-4hog"]
