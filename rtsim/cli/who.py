@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["who"]
 
+ROOM_FOR_WORDS = 116
+"""Columns from which what a source does fits beside it."""
 PREEMPTS = {"yes": "takes it", "turns": "takes turns", "no": "waits"}
 
 
@@ -78,23 +80,32 @@ def _show(found: Who, thread: str | None) -> None:
 
 
 def _sources(found: Who, title: str, out: Console) -> Table:
-    rows = [list(_row(source, PREEMPTS[taken], wide(out))) for source, taken in found.sources]
-    columns = ["source", "class", *(["policy"] if wide(out) else []), "the CPU", "per s", "mean", "max"]
-    words = (0, 1, 2, 3, 7) if wide(out) else (0, 1, 2)
-    return table(out, f"{title} (µs)", [*columns, *(["what it does"] if wide(out) else [])], rows, words=words)
+    columns = ["source", "class", "policy", "the CPU", "per s", "mean", "max", "what it does"]
+    shown = [name for name in columns if name not in _left_out(out)]
+    rows = []
+    for source, taken in found.sources:
+        row = dict(zip(columns, _cells(source, PREEMPTS[taken]), strict=True))
+        rows.append([row[name] for name in shown])
+    words = [number for number, name in enumerate(shown) if name not in ("per s", "mean", "max")]
+    return table(out, f"{title} (µs)", shown, rows, words=words)
 
 
-def _row(source: CpuSource, taken: str, all_columns: bool) -> Iterator[str]:
+def _left_out(out: Console) -> tuple[str, ...]:
+    """Return the columns there is no room for."""
+    if not wide(out):
+        return "policy", "what it does"
+    return ("what it does",) if out.width < ROOM_FOR_WORDS else ()
+
+
+def _cells(source: CpuSource, taken: str) -> Iterator[str]:
     yield source.name
     yield source.kind
-    if all_columns:
-        yield _schedule(source.policy, source.priority)
+    yield _schedule(source.policy, source.priority)
     yield taken
     yield "on demand" if source.rate_hz is None else f"{source.rate_hz:.3g}"
     yield microseconds(source.mean_ns)
     yield microseconds(source.max_ns)
-    if all_columns:
-        yield source.does
+    yield source.does
 
 
 def _schedule(policy: str | None, priority: int | None) -> str:

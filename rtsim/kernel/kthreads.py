@@ -45,11 +45,11 @@ class KernelThread:
 
 
 KTHREADS = (
-    KernelThread("migration/{cpu}", "stop", 0, "cpu", "moves running tasks, stops the machine", noise=("watchdog",)),
+    KernelThread("migration/{cpu}", "stop", 0, "cpu", "migrations, stop-machine", noise=("watchdog",)),
     KernelThread("watchdog/{cpu}", "fifo", 99, "cpu", "soft lockup check", until=(4, 19), noise=("watchdog",)),
     KernelThread("cpuhp/{cpu}", "other", 0, "cpu", "CPU hotplug, else asleep"),
-    KernelThread("ksoftirqd/{cpu}", "other", 0, "cpu", "softirqs that were too many for the interrupt", rt=False),
-    KernelThread("ksoftirqd/{cpu}", "other", 0, "cpu", "softirqs raised by hard interrupts", rt=True),
+    KernelThread("ksoftirqd/{cpu}", "other", 0, "cpu", "softirqs left by interrupts", rt=False),
+    KernelThread("ksoftirqd/{cpu}", "other", 0, "cpu", "softirqs of interrupts", rt=True),
     KernelThread("ktimers/{cpu}", "fifo", 1, "cpu", "timers of tasks that are not realtime", rt=True, since=(6, 1)),
     KernelThread("irq_work/{cpu}", "fifo", 1, "cpu", "irq_work that may sleep", rt=True, since=(5, 16)),
     KernelThread("rcuc/{cpu}", "fifo", 1, "cpu", "RCU callbacks of its CPU", rt=True, noise=("rcuc",)),

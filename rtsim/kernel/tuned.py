@@ -95,13 +95,13 @@ def read_tuned(
     conf = given / "tuned.conf" if given.is_dir() else given
     files: list[Path] = []
     merged: Sections = {}
-    for sections in _with_parents(conf, files):
+    for sections in _with_parents(conf, files, set()):
         for name, options in sections.items():
             replaces = options.pop("replace", "").lower() in ("1", "true", "yes")
             merged[name] = options if replaces else {**merged.get(name, {}), **options}
     known = _variables(merged.get("variables", {}), conf, topology, variables or {})
     return TunedProfile(
-        name=conf.parent.name,
+        name=conf.absolute().parent.name,
         files=tuple(map(str, files)),
         cmdline=_cmdline(merged.get("bootloader", {}), known),
         sysctl={name: known.expand(value, f"[sysctl] {name}") for name, value in merged.get("sysctl", {}).items()},
@@ -110,14 +110,16 @@ def read_tuned(
     )
 
 
-def _with_parents(conf: Path, files: list[Path]) -> Iterator[Sections]:
+def _with_parents(conf: Path, files: list[Path], seen: set[Path]) -> Iterator[Sections]:
     """Yield the sections of the profiles that `conf` includes, then its own; each file once."""
-    if conf in files:
+    place = conf.absolute()
+    if place in seen:
         return
+    seen.add(place)
     sections = _sections(read_text(conf), conf)
     for name in re.split(r"[,;\s]+", sections.get("main", {}).get("include", "").strip()):
         if name:
-            yield from _with_parents(conf.parent.parent / name / "tuned.conf", files)
+            yield from _with_parents(place.parent.parent / name / "tuned.conf", files, seen)
     files.append(conf)
     yield sections
 
@@ -153,7 +155,8 @@ def _variables(section: Mapping[str, str], conf: Path, topology: Topology, given
 
 def _variables_file(name: str, conf: Path) -> Path | None:
     written = Path(name)
-    folders = (conf.parent, conf.parent.parent, *(above / "etc/tuned" for above in conf.absolute().parents))
+    above = conf.absolute().parents
+    folders = (*above[:2], *(folder / "etc/tuned" for folder in above))
     places = (*(folder / written.name for folder in folders), written)
     return next((place for place in places if place.is_file()), None)
 

@@ -124,7 +124,7 @@ class _Assembler:
         return self.builder.table(entry.distribution().table())
 
     def add_host_noise(self) -> None:
-        for source, cpus in self.host.profile.noise_on(self.isolation, len(self.host.topology.cpu_ids)):
+        for source, cpus in self.host.noise_on(self.isolation):
             self._add_noise("host", self.kernel, source, cpus)
 
     def _add_noise(self, level: str, kernel: int, source: NoiseSource, cpus: tuple[int, ...]) -> None:

@@ -6,17 +6,17 @@ on demand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rtsim.inputs.cpulist import format_cpulist
 from rtsim.kernel import Isolation
 from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY, KernelThread, kernel_threads
 from rtsim.profile import NoiseSource
+from rtsim.scenario.measured import is_device
 
 if TYPE_CHECKING:
-    from rtsim.kernel.devices import InterruptSource
     from rtsim.scenario.host import Host
 
 __all__ = ["CpuSource", "HostTask", "guards_on", "sources_on"]
@@ -25,7 +25,6 @@ FAIR_SERVER_RUNTIME_NS, FAIR_SERVER_PERIOD_NS = 50_000_000, 1_000_000_000
 KTHREADS_AVOID_NOISE_SINCE = (6, 14)
 """Since then threads of a NUMA node keep off ``nohz_full=`` CPUs (``kthread_affine_node``)."""
 
-_IPI = re.compile(r".*\bipi\b.*|.*-ipi", re.IGNORECASE)
 _SOFTIRQ_THREADS = (("timer", "ktimers/{cpu}"), ("hrtimer", "ktimers/{cpu}"), ("rcu", "rcuc/{cpu}"))
 _DEVICE_SOFTIRQS = ("net", "block", "irq-poll")
 """Under PREEMPT_RT they run in the thread of the interrupt that raises them."""
@@ -103,27 +102,29 @@ def is_threaded(host: Host) -> bool:
 
 
 def _noise(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSource]:
-    for noise, cpus in host.profile.noise_on(isolation):
-        if cpu not in cpus or (noise.kind == "irq" and host.interrupts):
+    for noise, cpus in host.noise_on(isolation):
+        if cpu not in cpus:
             continue
         shared = 1 if noise.scope == "machine" else len(cpus)
         duration = noise.duration.distribution()
         periodic = noise.arrival.periodic
         source = CpuSource(
-            noise.name, noise.kind, _does(noise), noise.policy or ("other" if noise.kind == "thread" else None),
+            noise.name, noise.kind, _does(noise, cpus), noise.policy or ("other" if noise.kind == "thread" else None),
             (noise.priority or 0) if noise.kind == "thread" else None, noise.arrival.rate_hz() / shared,
             periodic.period if periodic and shared == 1 else None, duration.mean_ns, duration.max_ns,
         )  # fmt: skip
-        yield from _as_threads(host, source, cpu)
+        yield from _as_threads(host, source, cpu, threaded=is_device(noise))
 
 
-def _does(noise: NoiseSource) -> str:
-    return "stops all CPUs at once" if noise.scope == "machine" else ""
+def _does(noise: NoiseSource, cpus: tuple[int, ...]) -> str:
+    if noise.scope == "machine":
+        return "stops all CPUs at once"
+    return f"on one of CPUs {format_cpulist(cpus)}" if len(cpus) > 1 else ""
 
 
-def _as_threads(host: Host, source: CpuSource, cpu: int) -> Iterator[CpuSource]:
+def _as_threads(host: Host, source: CpuSource, cpu: int, *, threaded: bool) -> Iterator[CpuSource]:
     """Yield a source as it runs with threaded interrupts, and with softirqs in threads under PREEMPT_RT."""
-    if source.kind == "irq" and is_threaded(host) and not _IPI.fullmatch(source.name):
+    if threaded and is_threaded(host):
         yield from _threaded(host, source)
     elif source.kind == "softirq" and host.kernel.preempt == "rt":
         thread = next((name for word, name in _SOFTIRQ_THREADS if source.name.startswith(word)), "ksoftirqd/{cpu}")
@@ -156,35 +157,23 @@ def _interrupts(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSourc
     else:
         hz, period = float(host.kernel.hz), host.kernel.tick_ns
         yield CpuSource("tick", "irq", "while a task runs", rate_hz=hz, period_ns=period, mean_ns=mean, max_ns=longest)
-    if host.interrupts:
-        for interrupt in host.interrupts:
-            if cpu in interrupt.rates_hz:
-                yield from _as_threads(host, _measured(interrupt, cpu), cpu)
-        return
-    yield CpuSource("local timer", "irq", "timers that expire here", mean_ns=entry.mean_ns, max_ns=entry.max_ns)
+    local = {each.irq: each.rates_hz.get(cpu, 0.0) for each in host.interrupts if not each.is_device}
     ipi = costs.ipi.distribution()
-    for name, does in (("reschedule IPI", "wake-ups from other CPUs"), ("TLB shootdown IPI", "unmapped memory")):
-        yield CpuSource(name, "irq", does, mean_ns=ipi.mean_ns, max_ns=ipi.max_ns)
-
-
-_LOCAL = {"LOC": "local timer", "RES": "reschedule IPI", "CAL": "function-call IPI", "TLB": "TLB shootdown IPI"}
-
-
-def _measured(interrupt: InterruptSource, cpu: int) -> CpuSource:
-    name = _LOCAL.get(interrupt.irq, interrupt.name)
-    kind = "nmi" if interrupt.irq in ("NMI", "PMI") else "irq"
-    removed: tuple[str, ...] = ()
-    if interrupt.is_device:
-        name = f"{interrupt.irq} {interrupt.name}"
-        removed = ("isolcpus=managed_irq",) if interrupt.is_managed else ("irqaffinity",)
-    return CpuSource(name, kind, "measured", rate_hz=interrupt.rates_hz[cpu], removed_by=removed)
+    for irq, name, does, cost in (
+        ("LOC", "local timer", "timers that expire here", entry),
+        ("RES", "reschedule IPI", "wake-ups from other CPUs", ipi),
+        ("TLB", "TLB shootdown IPI", "unmapped memory", ipi),
+    ):
+        rate = local.get(irq)
+        measured = ", ticks too" if irq == "LOC" and rate else ""
+        yield CpuSource(name, "irq", does + measured, rate_hz=rate, mean_ns=cost.mean_ns, max_ns=cost.max_ns)
 
 
 # ---- threads ------------------------------------------------------------------------------------------------
 
 
 def _threads(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSource]:
-    told = {noise.name for noise, cpus in host.profile.noise_on(isolation) if cpu in cpus}
+    told = {noise.name for noise, cpus in host.noise_on(isolation) if cpu in cpus}
     for thread in kernel_threads(host.kernel):
         if _may_run(thread, host, isolation, cpu) and not told & set(thread.noise):
             name = thread.name.format(cpu=cpu, node=host.topology.cpu(cpu).numa_node)

@@ -12,7 +12,8 @@ from rtsim.kernel import Isolation, Kernel, Masks, partitions_of
 from rtsim.kernel.devices import InterruptSource, interrupt_rates, read_interrupts, read_irq_affinity
 from rtsim.kernel.tuned import ThreadRule, TunedProfile, read_tuned
 from rtsim.nova import ComputeHost, NovaConf
-from rtsim.profile import Profile, load_profile
+from rtsim.profile import NoiseSource, Profile, load_profile
+from rtsim.scenario.measured import is_device, measured_noise
 from rtsim.scenario.schema import TOPOLOGY_FILES, HostModel, InterruptsModel, KernelModel, TopologyModel
 from rtsim.scenario.who import Who, who_can_preempt
 from rtsim.topology import (
@@ -77,6 +78,26 @@ class Host:
     def isolation(self) -> Isolation:
         """What the kernel's command line, tuned and cpusets isolate on this topology."""
         return self.kernel.isolation(self.topology.cpu_ids, self.masks)
+
+    def noise_on(self, isolation: Isolation | None = None) -> list[tuple[NoiseSource, tuple[int, ...]]]:
+        """Return the sources of noise with the CPUs they strike: the profile's, but measured devices for its own.
+
+        Parameters
+        ----------
+        isolation
+            Another one than the host's.
+
+        Raises
+        ------
+        InputError
+            A source names CPUs that the host does not have.
+        """
+        where = isolation or self.isolation
+        found = self.profile.noise_on(where, len(self.topology.cpu_ids))
+        if not self.interrupts:
+            return found
+        kept = [(source, cpus) for source, cpus in found if not is_device(source)]
+        return kept + measured_noise(self.interrupts, self.profile, where)
 
     def scheduling_domains(self) -> dict[int, tuple[SchedDomain, ...]]:
         """Return the scheduling domains of each CPU, bottom up; isolated CPUs have none."""

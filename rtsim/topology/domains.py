@@ -173,8 +173,10 @@ def _with_groups(built: dict[int, list[SchedDomain]], levels: list[_Level], cpu:
 def _groups(built: dict[int, list[SchedDomain]], depth: int, cpu: int, *, overlaps: bool) -> Iterator[Cpus]:
     """Yield the groups of a domain: the spans one level down, starting at the CPU's own."""
     span = built[cpu][depth].span
-    covered: Cpus = frozenset()
-    for other in sorted(span, key=lambda each: (each < cpu, each)):
+    covered: set[int] = set()
+    ascending = sorted(span)
+    start = ascending.index(cpu)
+    for other in ascending[start:] + ascending[:start]:
         if other in covered or (overlaps and len(built[other]) <= depth):
             continue  # the second: a CPU whose tree ends lower, where it spans everything already
         group = frozenset({other}) if depth == 0 else _span_below(built[other], depth, span)

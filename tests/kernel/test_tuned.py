@@ -102,6 +102,18 @@ def test_the_conf_itself_may_be_named(profiles):
     assert read_tuned(folder / "host/tuned.conf", MACHINE) == read_tuned(folder / "host", MACHINE)
 
 
+def test_profiles_that_include_each_other(profiles):
+    folder = profiles(
+        a="[main]\ninclude=b\n[bootloader]\ncmdline_a=a\n", b="[main]\ninclude=a\n[bootloader]\ncmdline_b=b\n"
+    )
+    assert read_tuned(folder / "a", MACHINE).cmdline == "b a"
+
+
+def test_a_conf_in_the_folder_one_is_in(profiles, monkeypatch):
+    monkeypatch.chdir(profiles() / "host")
+    assert read_tuned("tuned.conf", MACHINE).name == "host"
+
+
 def test_groups_give_threads_their_priority(profiles):
     first, second = read_tuned(profiles() / "host", MACHINE).threads
     assert (first.policy, first.priority, first.matches("ksoftirqd/3")) == ("fifo", 2, True)

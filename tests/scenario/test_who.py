@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rtsim.inputs.errors import InputError
-from rtsim.scenario import Scenario, read_host
+from rtsim.scenario import Scenario, read_host, simulate
 from rtsim.scenario.cpu_sources import HostTask
 from rtsim.scenario.host import Host
 from rtsim.scenario.schema import HostModel
@@ -202,22 +202,78 @@ def test_isolated_cpus_have_no_domains():
     assert domains[0][-1].span == set(range(6))
 
 
-def test_measured_interrupts_take_the_place_of_assumed_ones(tmp_path):
+def counted(folder, *interrupts):
+    """Write two copies of /proc/interrupts, 10 s apart: (number, counts before and after on CPU 3, name) each."""
     head = "     " + " ".join(f"CPU{cpu}" for cpu in range(8)) + "\n"
-    for name, (device, queue, local) in {"before": (5, 7, 100), "after": (25, 7, 1100)}.items():
-        text = head + f" 33: 0 0 0 {device} 0 0 0 0  PCI-MSI 1-edge      eth0-TxRx-3\n"
-        text += f" 34: 0 0 0 {queue} 9 0 0 0  PCI-MSI 2-edge      nvme0q4\n"
-        text += f"LOC: 0 0 0 {local} 0 0 0 0  Local timer interrupts\n"
-        (tmp_path / name).write_text(text)
-    interrupts = {"before": "before", "after": "after", "elapsed": "10 s"}
-    found = host(folder=tmp_path, interrupts=interrupts).who_can_preempt(3)
-    source, taken = row(found, "33 eth0-TxRx-3")
-    assert (source.rate_hz, source.removed_by, taken) == (2.0, ("irqaffinity",), "yes")
+    for name, when in (("before", 0), ("after", 1)):
+        rows = [f"{irq}: 0 0 0 {counts[when]} 9 0 0 0  {text}\n" for irq, counts, text in interrupts]
+        (folder / name).write_text(head + "".join(rows))
+    return {"before": "before", "after": "after", "elapsed": "10 s"}
+
+
+MEASURED = (
+    ("33", (5, 25), "PCI-MSI 1-edge      eth0-TxRx-3"),
+    ("34", (7, 57), "PCI-MSI 2-edge      nvme0q4"),
+    ("35", (7, 7), "PCI-MSI 3-edge      nvme0q5"),
+    ("LOC", (100, 1100), "Local timer interrupts"),
+)
+
+
+def test_measured_interrupts_take_the_place_of_assumed_ones(tmp_path):
+    found = host(folder=tmp_path, interrupts=counted(tmp_path, *MEASURED)).who_can_preempt(3)
+    source, taken = row(found, "33 eth0-TxRx-3/3")
+    assert source.rate_hz == pytest.approx(2, rel=1e-3)
+    assert (source.removed_by, taken) == (("irqaffinity",), "yes")
+    assert source.mean_ns == row(host().who_can_preempt(3), "eth0")[0].mean_ns
     assert row(found, "local timer")[0].rate_hz == 100.0
     names = {source.name for source, _ in found.sources}
-    assert "34 nvme0q4" not in names
-    assert "eth0" not in names
-    assert "net-rx" in names
+    assert not {"35 nvme0q5/3", "eth0", "nvme0"} & names
+    assert {"net-rx", "function-call-ipi"} <= names
+
+
+def rates(known, irq):
+    found = {cpu: noise.arrival.rate_hz() for noise, (cpu, *_) in known.noise_on() if noise.name.startswith(f"{irq} ")}
+    return {cpu: pytest.approx(rate, rel=1e-3) for cpu, rate in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "ethernet", "disk"),
+    [
+        ("", {3: 2}, {3: 5}),
+        ("isolcpus=3", {3: 2}, {3: 5}),
+        ("irqaffinity=0-1", {0: 1, 1: 1}, {3: 5}),
+        ("isolcpus=managed_irq,3", {3: 2}, {4: 2.5, 5: 2.5}),
+        ("isolcpus=managed_irq,3-5", {3: 2}, {3: 5}),  # nothing else in its mask: best effort
+    ],
+)
+def test_measured_interrupts_land_where_isolation_leaves_them(tmp_path, cmdline, ethernet, disk):
+    interrupts = counted(tmp_path, *MEASURED)
+    mask = tmp_path / "irq" / "34"
+    mask.mkdir(parents=True)
+    (mask / "smp_affinity_list").write_text("3-5\n")
+    known = host(cmdline, folder=tmp_path, interrupts={**interrupts, "affinity": "irq"})
+    assert rates(known, 33) == ethernet
+    assert rates(known, 34) == disk
+
+
+def test_measured_interrupts_strike_in_a_run(tmp_path):
+    interrupts = {**counted(tmp_path, ("33", (0, 20_000), "PCI-MSI 1-edge      eth0")), "affinity": None}
+    data = {
+        "host": {"topology": MACHINE, "interrupts": interrupts}, "duration": "200 ms", "warmup": "0 s",
+        "workload": {"tasks": {"hog": {"cpus": "3", "run": -1}}},
+    }  # fmt: skip
+    busy = simulate(Scenario.of(data, folder=tmp_path))
+    del data["host"]["interrupts"]
+    quiet = simulate(Scenario.of(data, folder=tmp_path))
+    # 2,000 a second of about 2.4 us, which the tuned profile's interrupts, on CPU 0, are not
+    assert busy.cpus[3]["irq_ns"] - quiet.cpus[3]["irq_ns"] == pytest.approx(400 * 2_700, rel=0.3)
+
+
+def test_measured_on_another_machine(tmp_path):
+    interrupts = counted(tmp_path, ("33", (0, 20), "PCI-MSI 1-edge      eth0"))
+    known = host(folder=tmp_path, interrupts=interrupts, topology={"sockets": 1, "cores": 2})
+    with pytest.raises(InputError, match="interrupts: 33 eth0: expected CPUs of the host, found 3"):
+        known.who_can_preempt(0)
 
 
 # ---- warnings -------------------------------------------------------------------------------------------------------
