@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, interrupts, noise
+from rtsim.engine import calendar, entry, noise
 from rtsim.engine.jit import handler
 from rtsim.engine.state import RUNNABLE, State
 from rtsim.sched import core, placement
@@ -21,4 +21,4 @@ def start_tasks(s: State) -> None:
             core.activate_task(s, s.tasks[task].cpu, task, True)
             s.cpus[s.tasks[task].cpu].need_resched = 1
     for cpu in range(s.m[0].n_host_cpus):
-        interrupts.at_base(s, cpu)
+        entry.at_base(s, cpu)

@@ -76,8 +76,12 @@ class PreemptOff(StrictModel):
     rt: CostEntry
 
 
+def _nothing() -> CostEntry:
+    return CostEntry.model_validate({"constant": 0, "source": "left out"})
+
+
 class Costs(StrictModel):
-    """What the steps of scheduling and virtualisation take."""
+    """What the steps of scheduling and virtualisation take; those that may be left out then take nothing."""
 
     context_switch: CostEntry
     wake: CostEntry
@@ -97,6 +101,12 @@ class Costs(StrictModel):
     preempt_off: PreemptOff
     smt_speed: FactorEntry
     numa_remote: FactorEntry
+    schedule: CostEntry = Field(default_factory=_nothing)
+    """From the end of the interrupt, or from blocking, to the switch."""
+    preempt_fair: CostEntry = Field(default_factory=_nothing)
+    """Of a wake-up, where a fair task runs: the test whether it is preempted."""
+    cgroup_level: CostEntry = Field(default_factory=_nothing)
+    """Of a wake-up, for each cgroup level of the task."""
 
     @field_validator("idle_exit")
     @classmethod

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, observe, trace
+from rtsim.engine import calendar, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
-from rtsim.engine.state import H_RUN, H_WAKING, NEVER, RUNNABLE, TR_BLOCK, TR_SWITCH, TR_WAKING, State
+from rtsim.engine.state import NEVER, RUNNABLE, TR_BLOCK, TR_WAKING, State
 from rtsim.engine.timers import update_tick
 from rtsim.sched import fair, placement, rt
 
@@ -132,26 +132,17 @@ def _pick(s: State, cpu: int, curr: int) -> int:
 @handler
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    now = s.m[0].now
     if prev >= 0:
         _put_prev_task(s, cpu, prev)
     if picked >= 0:
         _set_next_task(s, cpu, picked)
     s.cpus[cpu].curr = picked
     update_tick(s, cpu)
-    trace.record(s, TR_SWITCH, cpu, picked, prev)
-    if picked >= 0:
-        t = s.tasks[picked]
-        t.run_from = now
-        if t.fresh == 1 and t.watch >= 0 and t.waking_at >= s.m[0].observe_from:
-            observe.count_value(s, t.watch, H_WAKING, now - t.waking_at)
 
 
 @handler
 def _put_prev_task(s: State, cpu: int, prev: int) -> None:
     t = s.tasks[prev]
-    if t.watch >= 0 and t.run_from >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RUN, s.m[0].now - t.run_from)
     to_head = t.to_tail == 0
     t.to_tail = 0
     if t.state != RUNNABLE:
