@@ -48,6 +48,8 @@ __all__ = ["Builder", "Names"]
 HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 """Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
 
+OPTIONAL_COSTS = ("schedule", "preempt_fair", "cgroup_level")
+
 JOB_RING = 256
 KERNEL_DEFAULTS = {
     "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "clock_skip": 1, "bandwidth_slice": 5_000_000,
@@ -115,15 +117,18 @@ class Builder:
     def kernel(self, cpu_count: int, *, idle_exit: int | Sequence[tuple[int, int]] = 0, **fields: Any) -> int:
         """Add a kernel whose `cpu_count` CPUs are added next, by `cpu`; `fields` are those of `state.KERNEL`.
 
+        Costs that are not given are those of `OPTIONAL_COSTS` only, and nothing.
+
         `idle_exit` is one table, or (residency in ns, table) of each idle state from shallow to deep.
         """
         states = [(0, idle_exit)] if isinstance(idle_exit, int) else list(idle_exit)[: state.IDLE_STATES]
         unused = [0] * (state.IDLE_STATES - len(states))
+        optional = {name: self.constant(0) for name in OPTIONAL_COSTS if name not in fields}
         self.kernels.append(
             {
                 "cpu_base": len(self.cpus), "cpu_count": cpu_count, "idle_states": len(states),
                 "idle_residency": [residency for residency, _ in states] + unused,
-                "idle_exit": [table for _, table in states] + unused, **KERNEL_DEFAULTS, **fields,
+                "idle_exit": [table for _, table in states] + unused, **KERNEL_DEFAULTS, **optional, **fields,
             }
         )  # fmt: skip
         return len(self.kernels) - 1
@@ -137,6 +142,7 @@ class Builder:
         self.cpus.append(
             {
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
+                "prev": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
                 "timer_head": NONE, "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,

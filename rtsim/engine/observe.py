@@ -32,6 +32,7 @@ from rtsim.engine.state import (
     IN_QEMU,
     IRQ,
     NMI,
+    SCHEDULE,
     SOFTIRQ,
     SWITCH,
     TR_SAMPLE,
@@ -67,9 +68,10 @@ def account(s: State, cpu: int) -> None:
         return
     level = c.level
     if level == BASE:
-        if c.curr >= 0 and c.bottom != IDLE and c.bottom != IDLE_EXIT:
+        runs = c.prev if c.bottom == SCHEDULE else c.curr
+        if runs >= 0 and c.bottom != IDLE and c.bottom != IDLE_EXIT:
             c.task_ns += stretch
-            s.tasks[c.curr].cpu_ns += stretch
+            s.tasks[runs].cpu_ns += stretch
         else:
             c.idle_ns += stretch
     elif level == SOFTIRQ:
@@ -112,7 +114,7 @@ def _cause(s: State, cpu: int, watch: int) -> int:
         return C_IRQ + offset
     if c.level == SOFTIRQ:
         return C_SOFTIRQ + offset
-    if c.bottom == SWITCH:
+    if c.bottom == SWITCH or c.bottom == SCHEDULE:
         return C_SWITCH + offset
     if c.bottom == IDLE or c.bottom == IDLE_EXIT:
         return C_IDLE_EXIT + offset

@@ -52,7 +52,7 @@ BASE, SOFTIRQ, IRQ, NMI, HARDWARE = 0, 1, 2, 3, 4
 LEVELS = 5
 
 # What is at level BASE.
-IDLE, IDLE_EXIT, TASK_RUNS, SWITCH = 0, 1, 2, 3
+IDLE, IDLE_EXIT, TASK_RUNS, SWITCH, SCHEDULE = 0, 1, 2, 3, 4
 
 # Bits of CPU.irq_pending: why a CPU owes an interrupt.
 IRQ_TIMER, IRQ_WAKE, IRQ_RESCHED, IRQ_NOISE = 1, 2, 4, 8
@@ -216,6 +216,9 @@ KERNEL = _dtype(f"""
     wake:           one wake-up in an interrupt
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
+    schedule:       schedule() before the switch
+    preempt_fair:   a wake-up's test against a running fair task
+    cgroup_level:   a wake-up, for each cgroup level of its task
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
     vm_exit[4]:     VM exit by reason
@@ -233,16 +236,23 @@ CPU = _dtype(f"""
     bottom:         what is at level BASE
     left[{LEVELS}]: ns, work left at each level (the running one's is in the calendar)
     irq_pending:    bits: interrupts owed
+    irq_serving:    of these, what the interrupt under way still has to serve
+    irq_read:       ns, clock as hrtimer_interrupt read it last; -1 = not yet
+    irq_entered:    ns, its first reading
+    irq_retries:    further readings
+    hang_until:     ns, no clock event before: the last hrtimer_interrupt gave up
     irq_noise:      ns, durations of pending device interrupts
     softirq_raised: ns, durations of softirqs raised and not yet begun
     wake_head:      task list to be woken by the next interrupt
-    curr:           task on this CPU, -1 idle
+    curr:           task on this CPU, or being switched to; -1 idle
+    prev:           task switched from last, -1 idle
     need_resched:   whether to reschedule: RESCHED at the next point that allows it, RESCHED_LAZY later
     clock:          ns, reading of the run queue's clock
     clock_skip:     1 = schedule() does not read it anew
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
     idle_from:      ns, since when it idles
     tick_at:        ns, next tick, NEVER = stopped
+    tick_queued:    ns, when the tick's timer was queued
     nohz_full:      1 = tick stops with a single runnable task
     isolated:       1 = in no scheduling domain: no balancing, no wake-up choice
     timer_head:     task whose hrtimer expires first
@@ -283,6 +293,7 @@ TASK = _dtype(f"""
     timer_next:     link in that queue
     timer_soft:     ns, earliest expiry = release
     timer_hard:     ns, latest expiry
+    timer_queued:   ns, when it was queued
     slack:          ns, timer slack
     pc:             operation at hand, row of `ops`
     left:           ns, work left in it while off the CPU, NONE = not begun

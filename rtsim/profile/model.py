@@ -82,7 +82,7 @@ def _nothing() -> CostEntry:
 
 
 class Costs(StrictModel):
-    """What the steps of scheduling and virtualisation take."""
+    """What the steps of scheduling and virtualisation take; those that may be left out then take nothing."""
 
     context_switch: CostEntry
     wake: CostEntry

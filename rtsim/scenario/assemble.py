@@ -113,7 +113,8 @@ class _Assembler:
             cpus, **scheduler_fields(kernel, cpus), context_switch=table(costs.context_switch),
             syscall_exit=table(costs.syscall_exit), irq_entry=table(costs.irq_entry), timer_irq=table(costs.timer_irq),
             tick=table(costs.tick), wake=table(costs.wake), ipi=table(costs.ipi),
-            softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
+            softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry), schedule=table(costs.schedule),
+            preempt_fair=table(costs.preempt_fair), cgroup_level=table(costs.cgroup_level),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
             vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
             # a guest that idles halts: leaving that is the host's affair

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from rtsim.engine import observe, trace
+from rtsim.engine import trace
 from rtsim.engine.jit import handler
 from rtsim.engine.state import (
-    H_RUN,
-    H_WAKING,
     RUNNABLE,
     T_CFS_PERIOD,
     T_CFS_SLACK,
     T_RT_PERIOD,
     TR_BLOCK,
-    TR_SWITCH,
     TR_WAKING,
     State,
 )
@@ -185,8 +182,6 @@ def _pick(s: State, cpu: int) -> int:
 @handler
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    if prev >= 0:
-        _note_departure(s, cpu, prev)
     if prev >= 0 and picked >= 0 and fair.is_fair(s, prev) and fair.is_fair(s, picked):
         fair.switch_within(s, cpu, prev, picked)
     else:
@@ -195,33 +190,22 @@ def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
         if picked >= 0:
             _set_next_task(s, cpu, picked)
     s.cpus[cpu].curr = picked
-    if prev >= 0 and s.tasks[prev].state == RUNNABLE:
-        placement.note_waiting(s, prev, 1)
-        _offer(s, cpu, prev)
+    _count_switch(s, cpu, prev, picked)
     update_tick(s, cpu)
-    trace.record(s, TR_SWITCH, cpu, picked, prev)
+
+
+@handler
+def _count_switch(s: State, cpu: int, prev: int, picked: int) -> None:
     if picked >= 0:
-        _note_arrival(s, picked)
-
-
-@handler
-def _note_departure(s: State, cpu: int, prev: int) -> None:
-    t = s.tasks[prev]
-    if t.watch >= 0 and t.run_from >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RUN, s.m[0].now - t.run_from)
-    if t.state == RUNNABLE:
-        t.involuntary += 1
-    else:
-        t.voluntary += 1
-
-
-@handler
-def _note_arrival(s: State, picked: int) -> None:
-    t = s.tasks[picked]
-    placement.note_waiting(s, picked, -1)
-    t.run_from = s.m[0].now
-    if t.fresh == 1 and t.watch >= 0 and t.waking_at >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_WAKING, s.m[0].now - t.waking_at)
+        placement.note_waiting(s, picked, -1)
+    if prev < 0:
+        return
+    if s.tasks[prev].state != RUNNABLE:
+        s.tasks[prev].voluntary += 1
+        return
+    s.tasks[prev].involuntary += 1
+    placement.note_waiting(s, prev, 1)
+    _offer(s, cpu, prev)
 
 
 @handler

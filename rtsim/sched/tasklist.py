@@ -1,4 +1,4 @@
-"""Lists of tasks of a CPU: one a realtime priority, the stop class first, and one of its fair tasks, latest run first."""
+"""Lists of tasks of a CPU: one a realtime priority, the stop class first; and its fair tasks, latest run first."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ MS = 1_000_000
 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
-    "preempt_off", "vm_entry",
+    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level",
 )  # fmt: skip
 
 durations = st.one_of(st.just(0), st.integers(1, 20 * US))
