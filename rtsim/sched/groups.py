@@ -56,7 +56,7 @@ def update_cfs_group(s: State, entity: int) -> None:
     if e.my_q < 0 or s.cfs_rqs[e.my_q].load == 0 or s.cfs_rqs[e.my_q].throttle_count > 0:
         return
     load = group_weight(s, e.my_q)
-    if load != e.load:
+    if load != e.load or s.kernels[kernel_of(s, e.queue)].fair == CFS:
         _reweight_entity(s, entity, load)
 
 
@@ -66,7 +66,7 @@ def _reweight_entity(s: State, entity: int, load: int) -> None:
     q = s.cfs_rqs[e.queue]
     k = s.kernels[kernel_of(s, e.queue)]
     running = q.curr == entity
-    if e.on_rq == 1:
+    if e.on_rq == 1 and (running or k.fair != CFS):
         update_curr(s, e.queue)
     if k.fair == CFS:
         if e.on_rq == 1:
