@@ -10,7 +10,7 @@ from rtsim.engine.jit import handler
 from rtsim.engine.state import NONE, State
 from rtsim.sched import fair_server, runtime
 from rtsim.sched.cfs_rq import dequeue_entity, enqueue_entity
-from rtsim.sched.entity import parent
+from rtsim.sched.entity import is_idle, parent
 from rtsim.sched.groups import update_load_avg
 from rtsim.sched.resched import resched_curr, update_rq_clock
 
@@ -77,6 +77,8 @@ def _take_away(s: State, queue: int) -> bool:
             leaving = s.cfs_rqs[above].load == 0
         else:
             update_load_avg(s, above)
+        if is_idle(s, entity):
+            idle = queued
         a = s.cfs_rqs[above]
         a.h_nr_running -= queued
         a.h_nr_runnable -= runnable
@@ -128,6 +130,8 @@ def _unthrottle_cfs_rq(s: State, queue: int) -> None:
             enqueue_entity(s, entity, False)
         else:
             update_load_avg(s, above)
+        if is_idle(s, entity):
+            idle = queued
         a = s.cfs_rqs[above]
         a.h_nr_running += queued
         a.h_nr_runnable += runnable
