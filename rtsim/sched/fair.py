@@ -256,7 +256,7 @@ def _pick_next_entity(s: State, cpu: int, queue: int) -> int:
     if is_cfs(s, queue):
         return cfs.pick_next_entity(s, queue)
     buddy = s.cfs_rqs[queue].next
-    if buddy >= 0 and eevdf.eligible(s, queue, s.entities[buddy].vruntime):
+    if buddy >= 0 and s.kernels[kernel_of(s, queue)].pick_buddy == 1 and eevdf.eligible(s, queue, s.entities[buddy].vruntime):
         return buddy
     entity = eevdf.pick_eevdf(s, queue, True)
     if s.entities[entity].delayed == 0:
