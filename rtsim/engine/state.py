@@ -240,6 +240,7 @@ CPU = _dtype(f"""
     curr:           task on this CPU, -1 idle
     need_resched:   whether to reschedule: RESCHED at the next point that allows it, RESCHED_LAZY later
     clock:          ns, reading of the run queue's clock
+    clock_task:     ns, the same reading without interrupts, where those are accounted
     clock_skip:     1 = schedule() does not read it anew
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
     idle_from:      ns, since when it idles
