@@ -47,9 +47,10 @@ def update_rq_clock(s: State, cpu: int) -> None:
     """Read the clock of the run queue of `cpu`, and the time that interrupts have taken up to the same moment."""
     c = s.cpus[cpu]
     c.clock = s.m[0].now
-    c.clock_task = c.clock
-    if s.kernels[c.kernel].irq_time_accounting == 1:
-        c.clock_task -= c.irq_ns + c.softirq_ns
+    if s.kernels[c.kernel].irq_time_accounting == 0:
+        c.clock_task = c.clock
+    else:  # an interrupt under way counts once it is over: until then the task clock may have gone too far, and waits
+        c.clock_task = max(c.clock_task, c.clock - c.irq_ns - c.softirq_ns)
 
 
 @handler
