@@ -52,8 +52,8 @@ OPTIONAL_COSTS = ("schedule", "preempt_fair", "cgroup_level")
 
 JOB_RING = 256
 KERNEL_DEFAULTS = {
-    "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "clock_skip": 1, "bandwidth_slice": 5_000_000,
-    "rt_runtime": NEVER, "rr_ticks": 1,
+    "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "pick_buddy": 1, "clock_skip": 1,
+    "bandwidth_slice": 5_000_000, "rt_runtime": NEVER, "rr_ticks": 1,
 }  # fmt: skip
 """What a kernel does unless it is told otherwise: the kernel's own defaults, and unlimited realtime tasks."""
 DEFAULT_TRACE = 4096

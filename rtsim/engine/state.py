@@ -197,6 +197,7 @@ KERNEL = _dtype(f"""
     delay_dequeue:  1 = EEVDF: a sleeper stays queued until it is eligible
     custom_slice:   1 = EEVDF: slices can be set, and groups ask for the shortest below
     keep_deadline:  1 = EEVDF: an entity that changes queue keeps its relative deadline
+    pick_buddy:     1 = EEVDF: a next buddy that is eligible is picked first
     lag_of_queue:   1 = EEVDF: lag is limited by the longest slice of the queue, not by twice the own one
     reweight_defect: 1 = EEVDF: a new weight places a queued entity anew
     yield_forfeits: 1 = EEVDF: sched_yield gives the rest of the request up
@@ -248,6 +249,7 @@ CPU = _dtype(f"""
     prev:           task switched from last, -1 idle
     need_resched:   whether to reschedule: RESCHED at the next point that allows it, RESCHED_LAZY later
     clock:          ns, reading of the run queue's clock
+    clock_task:     ns, the same reading without interrupts, where those are accounted
     clock_skip:     1 = schedule() does not read it anew
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
     idle_from:      ns, since when it idles

@@ -48,6 +48,8 @@ RULES: dict[str, tuple[Since, ...]] = {
     "preempt_short": (Since(ALWAYS, False), Since((6, 12), True)),
     # PLACE_REL_DEADLINE: an entity that changes queue without sleeping keeps its deadline.
     "keep_deadline": (Since(ALWAYS, False), Since((6, 12), True)),
+    # PICK_BUDDY: yield_to and the dequeue of a sleeper in a group name who is picked next (2a77e4be12cb).
+    "pick_buddy": (Since(ALWAYS, False), Since((6, 14), True, stable=((6, 12, 13), (6, 13, 2)))),
     # Lag is limited by the longest slice in the queue and a tick, not by twice the own slice.
     "lag_of_queue": (Since(ALWAYS, False), Since((7, 0), True)),
     # RUN_TO_PARITY, and without it how long a running entity is protected since 6.17.
@@ -106,6 +108,7 @@ class Features:
     custom_slice: bool
     preempt_short: bool
     keep_deadline: bool
+    pick_buddy: bool
     lag_of_queue: bool
     run_to_parity: bool
     quantum_ns: int

@@ -36,6 +36,7 @@ def scheduler_fields(kernel: Kernel, cpus: int) -> dict[str, int]:
         "delay_dequeue": int(rules.delay_dequeue),
         "custom_slice": int(rules.custom_slice),
         "keep_deadline": int(rules.keep_deadline),
+        "pick_buddy": int(rules.pick_buddy),
         "lag_of_queue": int(rules.lag_of_queue),
         "reweight_defect": int(rules.reweight_defect),
         "yield_forfeits": int(rules.yield_forfeits),

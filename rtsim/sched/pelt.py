@@ -10,6 +10,7 @@ import numpy as np
 
 from rtsim.engine.jit import handler
 from rtsim.engine.state import State
+from rtsim.sched.entity import scaled_down
 
 __all__ = ["decay_load", "update_load"]
 
@@ -45,7 +46,7 @@ def update_load(s: State, queue: int) -> None:
     if delta <= 0:
         return
     q.load_updated += delta << 10
-    load = q.load >> 10
+    load = scaled_down(q.load)
     contribution = delta
     delta += q.period_contrib
     periods = delta >> 10
