@@ -53,9 +53,10 @@ OPTIONAL_COSTS = ("schedule", "preempt_fair", "cgroup_level")
 JOB_RING = 256
 KERNEL_DEFAULTS = {
     "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "pick_buddy": 1, "clock_skip": 1,
-    "bandwidth_slice": 5_000_000, "rt_runtime": NEVER, "rr_ticks": 1,
+    "bandwidth_slice": 5_000_000, "rt_runtime": NEVER, "rt_period": 1_000_000_000, "rt_group_sched": 0, "rr_ticks": 1,
+    "fair_server_runtime": 0, "fair_server_period": 1_000_000_000,
 }  # fmt: skip
-"""What a kernel does unless it is told otherwise: the kernel's own defaults, and unlimited realtime tasks."""
+"""What a kernel does unless it is told otherwise: its own defaults, and nothing that holds realtime tasks back."""
 DEFAULT_TRACE = 4096
 
 
@@ -144,7 +145,7 @@ class Builder:
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
                 "prev": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
-                "timer_head": NONE, "sched_timer": NONE, "sched_timer_at": NEVER,
+                "dl_head": NONE, "timer_head": NONE, "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
             }
         )  # fmt: skip
@@ -157,14 +158,20 @@ class Builder:
 
     def group(
         self, path: str, *, kernel: int = 0, parent: int = NONE, shares: int = 1024, idle: bool = False,
-        quota_ns: int = 0, period_ns: int = 100_000_000, burst_ns: int = 0,
+        quota_ns: int = 0, period_ns: int = 100_000_000, burst_ns: int = 0, rt_runtime_ns: int = 0,
+        rt_period_ns: int = 1_000_000_000,
     ) -> int:  # fmt: skip
-        """Add a cgroup with the cpu controller; its parent comes first. Without a quota its tasks have no limit."""
+        """Add a cgroup with the cpu controller; its parent comes first. Without a quota its fair tasks have no limit.
+
+        Its realtime tasks may run `rt_runtime_ns` of each `rt_period_ns` on a CPU, where the kernel has
+        CONFIG_RT_GROUP_SCHED.
+        """
         self.groups.append(
             {
                 "path": path, "kernel": kernel, "parent": parent, "idle": int(idle),
                 "shares": (IDLE_WEIGHT if idle else shares) << 10, "quota": quota_ns, "runtime": quota_ns,
-                "period": period_ns, "burst": burst_ns, "throttled_head": NONE, "throttled_tail": NONE,
+                "period": period_ns, "burst": burst_ns, "rt_runtime": rt_runtime_ns,
+                "rt_period": rt_period_ns, "throttled_head": NONE, "throttled_tail": NONE,
             }
         )  # fmt: skip
         return len(self.groups) - 1
@@ -314,7 +321,7 @@ def _mask(cpus: Sequence[int]) -> list[int]:
 
 
 def _kernel_prio(policy: int, priority: int) -> int:
-    if policy == state.STOP:
+    if policy in (state.STOP, state.DEADLINE):
         return -1
     return 99 - priority if policy in (state.FIFO, state.RR) else 120 + priority
 

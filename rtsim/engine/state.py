@@ -17,6 +17,7 @@ __all__ = [
     "ARRAYS",
     "CFS_RQ",
     "CPU",
+    "DL_ENTITY",
     "ENTITY",
     "GROUP",
     "HISTOGRAMS",
@@ -27,6 +28,7 @@ __all__ = [
     "NEVER",
     "NONE",
     "OP",
+    "RT_RQ",
     "SCHED_TIMER",
     "SLOT",
     "SOURCE",
@@ -58,7 +60,7 @@ IDLE, IDLE_EXIT, TASK_RUNS, SWITCH, SCHEDULE = 0, 1, 2, 3, 4
 IRQ_TIMER, IRQ_WAKE, IRQ_RESCHED, IRQ_NOISE = 1, 2, 4, 8
 
 # Scheduling policies, strongest class first.
-STOP, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5
+STOP, DEADLINE, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5, 6
 
 # Task states.
 SLEEPING, RUNNABLE, BLOCKED = 0, 1, 2
@@ -78,7 +80,7 @@ PARITY_DEADLINE, PARITY_VPROT, PARITY_MOVED = 0, 1, 2
 # CPU.need_resched: as soon as the preemption model lets it, or lazily.
 RESCHED, RESCHED_LAZY = 1, 2
 
-# What a timer of the scheduler is for, and whose it is: a kernel's, a group's, a CPU's, a task's.
+# What a timer of the scheduler is for, and whose it is: a realtime queue's, a group's, a CPU's, a task's.
 T_RT_PERIOD, T_CFS_PERIOD, T_CFS_SLACK, T_FAIR_SERVER, T_DEADLINE = 0, 1, 2, 3, 4
 
 RT_PRIORITIES = 100
@@ -207,7 +209,10 @@ KERNEL = _dtype(f"""
     bandwidth_slice: ns, run time a queue draws from its group at once
     rt_runtime:     ns of each period that realtime tasks may run, NEVER = unlimited
     rt_period:      ns
-    rt_timer:       its timer, row of `sched_timers`
+    rt_group_sched: 1 = groups have realtime budgets of their own
+    fair_server_runtime: ns of each period that the fair server may run, 0 = there is none
+    fair_server_period: ns
+    fair_server_idle_wait: 1 = the fair server stops after a period that its CPU idled through
     rr_ticks:       ticks of a round-robin slice
     context_switch: table of costs, ns, as all below
     syscall_exit:   return of a woken task to user space
@@ -262,10 +267,9 @@ CPU = _dtype(f"""
     sched_timer_at: ns, when; NEVER = none
     nr_running:     runnable tasks, the running one and those whose dequeue is delayed included
     rt_bitmap[4]:   bits of the priorities with waiting tasks, 32 a word
-    rt_nr_running:  realtime tasks, the running one included
-    rr_nr_running:  of these, round-robin ones
-    rt_time:        ns that realtime tasks have run in this period
-    rt_throttled:   1 = they may not run until a period ends
+    dl_head:        deadline entity that may run with the earliest deadline, -1 none
+    dl_nr_running:  deadline entities that may run
+    idle_exec_start: ns, start of the idle time that the fair server has not yet been charged for
     watch_head:     first watch charged by this CPU
     task_ns:        ns accounted: tasks and switches to them
     irq_ns:         interrupts and NMI
@@ -391,6 +395,34 @@ CFS_RQ = _dtype("""
     load_told:      ns, when
 """)
 
+RT_RQ = _dtype("""
+    rt_nr_running:  realtime tasks in it and below that are not throttled further down, the running one included
+    rr_nr_running:  of these, round-robin ones
+    rt_time:        ns that its tasks have run in this period
+    rt_throttled:   1 = they may not run until a period ends
+    rt_runtime:     ns of each period that they may run, NEVER = unlimited
+    rt_period:      ns
+    rt_timer:       row of `sched_timers`: the period of this group, or kernel, on all its CPUs
+""")
+
+DL_ENTITY = _dtype("""
+    dl_runtime:     ns it may run in each period; 0 = there is no such entity
+    dl_deadline:    ns, relative deadline
+    dl_period:      ns
+    runtime:        ns left, negative when overrun
+    deadline:       ns, absolute deadline
+    on_rq:          1 = may run: in the list of its CPU
+    next:           link in CPU.dl_head, by deadline
+    throttled:      1 = waits for its timer
+    yielded:        1 = has given the rest of its budget up
+    defer:          1 = a server, to run only as late as its budget allows
+    defer_armed:    1 = a deferred server waits for that point
+    defer_running:  1 = it was reached: the server runs, or is replenished, like a task
+    defer_idle:     1 = its CPU has idled a whole budget away since
+    server_active:  1 = a server that has been started
+    timer:          row of `sched_timers`, -1 none
+""")
+
 GROUP = _dtype("""
     kernel:         row of `kernels`
     first_queue:    its queue on that kernel's first CPU; the others follow
@@ -401,6 +433,8 @@ GROUP = _dtype("""
     quota:          ns a period, 0 = no limit
     period:         ns
     burst:          ns
+    rt_runtime:     ns of each period that its realtime tasks may run on one CPU
+    rt_period:      ns
     runtime:        ns in the pool
     period_timer:   row of `sched_timers`
     slack_timer:    row of `sched_timers`
@@ -511,6 +545,8 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "tasks": (TASK, 1),
     "entities": (ENTITY, 1),  # one a task, then one a queue of a group
     "cfs_rqs": (CFS_RQ, 1),  # one a CPU, then those of the groups
+    "rt_rqs": (RT_RQ, 1),  # as `cfs_rqs`
+    "dl_entities": (DL_ENTITY, 1),  # one a task, then one a CPU: its fair server
     "groups": (GROUP, 1),
     "task_lists": (TASK_LIST, 1),  # (CPUs * LISTS,)
     "sched_timers": (SCHED_TIMER, 1),
@@ -544,6 +580,8 @@ class State:
     tasks: npt.NDArray[Any]
     entities: npt.NDArray[Any]
     cfs_rqs: npt.NDArray[Any]
+    rt_rqs: npt.NDArray[Any]
+    dl_entities: npt.NDArray[Any]
     groups: npt.NDArray[Any]
     task_lists: npt.NDArray[Any]
     sched_timers: npt.NDArray[Any]

@@ -148,11 +148,13 @@ def update_tick(s: State, cpu: int) -> None:
 
 @handler
 def _full_tick_needed(s: State, cpu: int) -> bool:
-    # sched_can_stop_tick asks round-robin tasks first (more than one need it), then FIFO ones (any lets it stop), then
-    # fair ones (more than one need it)
+    # sched_can_stop_tick asks deadline entities first (any needs it), then round-robin tasks (more than one need it),
+    # then FIFO ones (any lets it stop), then fair ones (more than one need it)
     c = s.cpus[cpu]
     if c.curr < 0:
         return False
-    if c.rr_nr_running > 0:
-        return c.rr_nr_running > 1
-    return c.rt_nr_running == 0 and s.cfs_rqs[cpu].h_nr_running > 1
+    if c.dl_nr_running > 0:
+        return True
+    if s.rt_rqs[cpu].rr_nr_running > 0:
+        return s.rt_rqs[cpu].rr_nr_running > 1
+    return s.rt_rqs[cpu].rt_nr_running == 0 and s.cfs_rqs[cpu].h_nr_running > 1

@@ -74,8 +74,9 @@ RULES: dict[str, tuple[Since, ...]] = {
         Since((6, 13), True),
         Since((6, 18, 45), False),
     ),
-    # What keeps realtime tasks from starving fair ones (throttling stays where CONFIG_RT_GROUP_SCHED is set).
+    # What keeps realtime tasks from starving fair ones; with CONFIG_RT_GROUP_SCHED throttling stays beside the server.
     "guard": (Since(ALWAYS, "rt_throttling"), Since((6, 12), "fair_server")),
+    "fair_server": (Since(ALWAYS, False), Since((6, 12), True)),
     # After a boost the server of 6.12 to 7.1 stays active until its own pick finds no fair task.
     "fair_server_idle_wait": (Since(ALWAYS, False), Since((7, 2), True)),
     "lazy_preemption": (Since(ALWAYS, False), Since((6, 13), True)),
@@ -118,6 +119,7 @@ class Features:
     yield_forfeits: bool
     reweight_defect: bool
     guard: str
+    fair_server: bool
     fair_server_idle_wait: bool
     lazy_preemption: bool
     only_full_or_lazy: bool
