@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,13 @@ from rtsim.engine.state import (
     NEVER,
     NONE,
     NOT_VCPU,
+    OP_BLOCK,
     OP_GUEST,
     OP_JOB,
     OP_JUMP,
+    OP_LOOP,
     OP_RUN,
+    OP_START,
     OP_TIMER,
     PERIODIC,
     RENEWAL,
@@ -41,13 +44,21 @@ from rtsim.engine.state import (
 )
 from rtsim.kernel.weights import IDLE_WEIGHT, nice_weight
 
-__all__ = ["Builder", "Names"]
+__all__ = ["Builder", "Names", "Op"]
 
 HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 """Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
 
 JOB_RING = 256
 DEFAULT_TRACE = 4096
+
+
+class Op(NamedTuple):
+    """One operation of a task's program (see `rtsim.engine.program`); jumps count from the program's first."""
+
+    code: int
+    value: int = 0
+    extra: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,8 +85,11 @@ class Builder:
     kernels: list[dict[str, Any]] = field(default_factory=list)
     cpus: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
-    ops: list[tuple[int, int]] = field(default_factory=list)
-    locks: int = 0
+    ops: list[Op] = field(default_factory=list)
+    timers: list[dict[str, int]] = field(default_factory=list)
+    masks: list[list[int]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    locks: list[dict[str, int]] = field(default_factory=list)
     jobs: int = 0
     sources: list[dict[str, Any]] = field(default_factory=list)
     _tables: list[npt.NDArray[np.int64]] = field(default_factory=list)
@@ -115,7 +129,7 @@ class Builder:
             {
                 "cpu_base": len(self.cpus), "cpu_count": cpu_count, "idle_states": len(states),
                 "idle_residency": [residency for residency, _ in states] + unused,
-                "idle_exit": [table for _, table in states] + unused, **fields,
+                "idle_exit": [table for _, table in states] + unused, "hrtimer_program": self.constant(0), **fields,
             }
         )  # fmt: skip
         return len(self.kernels) - 1
@@ -136,10 +150,30 @@ class Builder:
         )  # fmt: skip
         return len(self.cpus) - 1
 
-    def lock(self) -> int:
-        """Add a lock."""
-        self.locks += 1
-        return self.locks - 1
+    def lock(self, missing: int = 0) -> int:
+        """Add a mutex, a condition variable, or a barrier at which the last of ``missing + 1`` tasks waits for none."""
+        self.locks.append({"owner": NONE, "head": NONE, "tail": NONE, "missing": missing})
+        return len(self.locks) - 1
+
+    def timer(self, *, relative: bool = False, last_ns: int | None = None) -> int:
+        """Add a timer for OP_TIMER; its first period starts at `last_ns`, or else at its first user's start."""
+        begun = last_ns is not None
+        self.timers.append({"expires": last_ns or 0, "begun": int(begun), "relative": int(relative)})
+        return len(self.timers) - 1
+
+    def mask(self, cpus: Iterable[int]) -> int:
+        """Add an affinity mask for OP_AFFINITY."""
+        self.masks.append(_mask(sorted(set(cpus))))
+        return len(self.masks) - 1
+
+    def group(self, path: str, *, parent: int = NONE, **limits: int) -> int:
+        """Add a cgroup below `parent`, NONE for the root.
+
+        `limits` are ``shares`` (of cpu.shares) and ``idle`` (1: cpu.idle), ``quota_ns``, ``period_ns`` and
+        ``burst_ns`` (of cpu.max; quota NONE: no limit), ``rt_runtime_ns`` (NONE: no limit) and ``rt_period_ns``.
+        """
+        self.groups.append({"path": path, "parent": parent, **limits})
+        return len(self.groups) - 1
 
     # ---- tasks ----------------------------------------------------------------------------------------------
 
@@ -153,31 +187,44 @@ class Builder:
                 "weight": _weight(policy, priority), "allowed": _mask(allowed), "nr_allowed": len(allowed),
                 "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
                 "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
-                "watch": NONE, "pc": len(self.ops), "rr_left": self.kernels[kernel].get("rr_ticks", 1),
+                "watch": NONE, "group": NONE, "pc": len(self.ops),
+                "rr_left": self.kernels[kernel].get("rr_ticks", 1),
                 "state": RUNNABLE,
                 **fields,
             }
         )  # fmt: skip
         return len(self.tasks) - 1
 
-    def hog(self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, **fields: Any) -> int:
-        """Add a task that computes for ever."""
+    def program(
+        self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, ops: Sequence[Op], **fields: Any
+    ) -> int:
+        """Add a task with a program of its own; `fields` are those of `state.TASK`."""
         task = self._task(name, kernel, cpus, policy, priority, **fields)
-        self.ops.append((OP_RUN, NONE))
+        start = len(self.ops)
+        for op in ops:
+            self.ops.append(op._replace(value=start + op.value) if op.code in (OP_JUMP, OP_LOOP) else op)
         return task
+
+    def hog(
+        self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *, first_ns: int = 0,
+        **fields: Any,
+    ) -> int:  # fmt: skip
+        """Add a task that computes for ever, from `first_ns` on."""
+        sleep = [Op(OP_START), Op(OP_BLOCK)] if first_ns else []
+        return self.program(
+            name, kernel, cpus, policy, priority, [*sleep, Op(OP_RUN, NONE)], first=first_ns, **fields
+        )  # fmt: skip
 
     def periodic(
         self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *,
         period_ns: int, first_ns: int, work: int, slack_ns: int, catch_up: bool = False, **fields: Any,
     ) -> int:  # fmt: skip
         """Add a task released at ``first_ns + n * period_ns`` that then computes for a draw from table `work`."""
-        task = self._task(
-            name, kernel, cpus, policy, priority,
-            period=period_ns, release=first_ns - period_ns, slack=slack_ns, catch_up=int(catch_up), **fields,
+        timer = self.timer(last_ns=first_ns - period_ns)
+        ops = [Op(OP_TIMER, timer, period_ns), Op(OP_BLOCK), Op(OP_RUN, work), Op(OP_JUMP, 0)]
+        return self.program(
+            name, kernel, cpus, policy, priority, ops, slack=slack_ns, catch_up=int(catch_up), **fields
         )  # fmt: skip
-        start = len(self.ops)
-        self.ops += [(OP_TIMER, 0), (OP_RUN, work), (OP_JUMP, start)]
-        return task
 
     def server(
         self,
@@ -196,7 +243,7 @@ class Builder:
             lock=lock, state=SLEEPING, job_base=self.jobs, job_size=JOB_RING, **fields,
         )  # fmt: skip
         self.jobs += JOB_RING
-        self.ops.append((OP_JOB, 0))
+        self.ops.append(Op(OP_JOB))
         return task
 
     def vcpu(
@@ -204,7 +251,7 @@ class Builder:
     ) -> int:
         """Add a vCPU thread; its guest CPU is added later with ``cpu(..., carrier=task)``."""
         task = self._task(name, kernel, cpus, policy, priority, lock=lock, mode=IN_HOST, **fields)
-        self.ops.append((OP_GUEST, 0))
+        self.ops.append(Op(OP_GUEST))
         return task
 
     # ---- noise ----------------------------------------------------------------------------------------------
@@ -254,9 +301,11 @@ class Builder:
             kernels=_rows(state.KERNEL, self.kernels),
             cpus=_rows(state.CPU, self.cpus),
             tasks=_rows(state.TASK, self.tasks),
-            ops=_rows(state.OP, [{"code": code, "value": value} for code, value in self.ops]),
+            ops=_rows(state.OP, [op._asdict() for op in self.ops]),
+            timers=_rows(state.TIMER, self.timers),
+            masks=np.array(self.masks, dtype=np.int64).reshape(-1, state.AFFINITY_WORDS),
             jobs=allocate(state.JOB, self.jobs),
-            locks=_rows(state.LOCK, [{"owner": NONE, "head": NONE, "tail": NONE}] * self.locks),
+            locks=_rows(state.LOCK, self.locks),
             sources=_rows(state.SOURCE, self.sources),
             calendar=_rows(state.SLOT, [{"position": NONE}] * slots),
             tables=np.array(self._tables, dtype=np.int64).reshape(-1, random.TABLE_SIZE + 1),
@@ -291,7 +340,7 @@ def _mask(cpus: Sequence[int]) -> list[int]:
 
 
 def _kernel_prio(policy: int, priority: int) -> int:
-    if policy == state.STOP:
+    if policy in (state.STOP, state.DEADLINE):
         return -1
     return 99 - priority if policy in (state.FIFO, state.RR) else 120 + priority
 

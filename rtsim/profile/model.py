@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from rtsim.inputs.cpulist import parse_cpulist
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.models import StrictModel
+from rtsim.inputs.units import Duration
 from rtsim.kernel import CommandLine, Isolation
 from rtsim.profile.entries import Arrival, CostEntry, DistributionEntry, IdleEntry
 
@@ -25,6 +26,7 @@ __all__ = [
     "VcpuExit",
     "VmExit",
     "WorkItem",
+    "WorkloadCosts",
 ]
 
 CLASSES = ("hardware", "nmi", "irq", "softirq", "thread")
@@ -197,12 +199,22 @@ class VcpuExit(StrictModel):
     source: str = Field(min_length=1)
 
 
+class WorkloadCosts(StrictModel):
+    """What workloads do beside what they are told to."""
+
+    clock_poll: Duration = 0
+    """Time between two readings of the CPU clock by tasks that compute for a given time; 0: they read none."""
+    activation: CostEntry | None = None
+    """What one activation computes beside its work, such as clock readings; by default nothing."""
+
+
 class Profile(StrictModel):
     """A machine's numbers. Read one with `rtsim.profile.load_profile`."""
 
     version: Literal[1] = Field(alias="schema")
     description: str = ""
     costs: Costs
+    workload: WorkloadCosts = WorkloadCosts()
     noise: tuple[NoiseSource, ...] = ()
     guest_noise: tuple[NoiseSource, ...] = ()
     """Noise of the guest's own kernel, on the guest's CPUs."""

@@ -10,14 +10,17 @@ from rtsim.engine.timers import update_tick
 from rtsim.sched import fair, placement, rt
 
 __all__ = [
+    "account_curr",
     "activate_task",
     "block_current",
     "ipi_slot",
     "pick_next_task",
     "resched_curr",
+    "slice_end_in",
     "switch_tasks",
     "task_tick",
     "try_to_wake_up",
+    "yield_current",
 ]
 
 
@@ -85,6 +88,26 @@ def block_current(s: State, cpu: int, state: int) -> None:
     s.cpus[cpu].nr_running -= 1
     s.tasks[curr].state = state
     trace.record(s, TR_BLOCK, cpu, curr, state)
+
+
+@handler
+def yield_current(s: State, cpu: int) -> None:
+    """Let the running task give the CPU to others of its rank (sched_yield)."""
+    curr = s.cpus[cpu].curr
+    if not fair.is_fair(s, curr):
+        s.tasks[curr].to_tail = 1
+    s.cpus[cpu].need_resched = 1
+
+
+@handler
+def account_curr(s: State, cpu: int) -> None:
+    """Let the class of the running task see what it has run (a task reads its CPU clock)."""
+
+
+@handler
+def slice_end_in(s: State, cpu: int) -> int:
+    """Return how long the running task has to run until its slice ends, ns; NEVER if it has none."""
+    return NEVER
 
 
 @handler
