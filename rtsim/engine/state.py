@@ -34,6 +34,7 @@ __all__ = [
     "SOURCE",
     "TASK",
     "TASK_LIST",
+    "TIMER",
     "TRACE",
     "WATCH",
     "WORDS_PER_ARRAY",
@@ -89,7 +90,9 @@ LISTS = RT_PRIORITIES + 1
 """Lists of tasks of a CPU: one a realtime priority, and one of its fair tasks."""
 
 # Operations of a task's program.
-OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST = 0, 1, 2, 3, 4
+OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST, OP_RUNTIME, OP_START, OP_SLEEP, OP_BLOCK = 0, 1, 2, 3, 4, 5, 6, 7, 8
+OP_LOOP, OP_EXIT, OP_LOCK, OP_UNLOCK, OP_WAIT, OP_SIGNAL, OP_BROADCAST = 9, 10, 11, 12, 13, 14, 15
+OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY = 16, 17, 18, 19
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT = 0, 1, 2, 3, 4, 5
@@ -219,6 +222,7 @@ KERNEL = _dtype(f"""
     irq_entry:      interrupt entry
     timer_irq:      hrtimer interrupt
     tick:           tick handler
+    hrtimer_program: what a task computes to arm the timer it sleeps on
     wake:           one wake-up in an interrupt
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
@@ -304,10 +308,13 @@ TASK = _dtype(f"""
     pc:             operation at hand, row of `ops`
     left:           ns, work left in it while off the CPU, NONE = not begun
     fresh:          1 = woken and not yet back in user space
-    period:         ns of OP_TIMER
+    first:          ns, start of its program, from which its timers count
+    rest:           ns, work beyond the clock reading that OP_RUN runs towards
+    ends_at:        ns, end of OP_RUNTIME, 0 = not begun
     catch_up:       1 = missed releases are served late; 0 = skipped
     release:        ns, release of the current activation
-    released:       1 = it has had one
+    released:       1 = that activation is not complete yet
+    polls:          1 = reads the clock all the time: a gap between two readings is a sample
     job_base:       first row of its ring in `jobs`
     job_size:       rows of the ring
     job_head:       jobs taken so far
@@ -318,14 +325,13 @@ TASK = _dtype(f"""
     exit_reason:    vCPU: why it left the guest
     io_left:        ns, vCPU: work in QEMU asked for by the exit
     lock:           lock of its guest, -1 none
-    holds:          1 = it has that lock
-    lock_next:      link among its waiters
+    lock_next:      link among the waiters of a lock
     rr_left:        ticks left of a round-robin slice
     to_tail:        1 = goes to the tail of its priority when it leaves the CPU
     watch:          row of `watches`, -1 not observed
     waking_at:      ns of the last wake-up
     run_from:       ns of the last switch to it
-    waits_for_lock: 1 = among the waiters of its lock
+    waits_for_lock: 1 = among the waiters of a mutex
     cpu_ns:         ns on a CPU
     wakeups:        count
     skipped:        releases skipped
@@ -461,7 +467,15 @@ SCHED_TIMER = _dtype("""
 
 OP = _dtype("""
     code:           what to do
-    value:          OP_RUN: table of durations, -1 = for ever; OP_JUMP: row of `ops`
+    value:          a table, ns, or a row of `ops`, `timers`, `masks` or `locks`: engine/program.py says which
+    extra:          ns, a count, or a row of `locks`
+    done:           OP_LOOP: times done
+""")
+
+TIMER = _dtype("""
+    expires:        ns, last expiry
+    begun:          1 = it has one; its first use counts from the task's start
+    relative:       1 = an expiry in the past moves it to the present
 """)
 
 JOB = _dtype("""
@@ -471,9 +485,10 @@ JOB = _dtype("""
 """)
 
 LOCK = _dtype("""
-    owner:          task, -1 free
+    owner:          mutex: task, -1 free
     head:           first waiter, -1 none
     tail:           last waiter
+    missing:        barrier: tasks that have yet to come before the last one
 """)
 
 SOURCE = _dtype("""
@@ -552,7 +567,9 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "sched_timers": (SCHED_TIMER, 1),
     "ops": (OP, 1),
     "jobs": (JOB, 1),
-    "locks": (LOCK, 1),
+    "timers": (TIMER, 1),
+    "masks": (_INT64, 2),  # (masks, AFFINITY_WORDS): what OP_AFFINITY sets
+    "locks": (LOCK, 1),  # mutexes, condition variables and barriers
     "sources": (SOURCE, 1),
     "calendar": (SLOT, 1),
     "tables": (_INT64, 2),  # (tables, TABLE_SIZE + 1): the last column holds the value of a constant, or NONE
@@ -587,6 +604,8 @@ class State:
     sched_timers: npt.NDArray[Any]
     ops: npt.NDArray[Any]
     jobs: npt.NDArray[Any]
+    timers: npt.NDArray[Any]
+    masks: npt.NDArray[np.int64]
     locks: npt.NDArray[Any]
     sources: npt.NDArray[Any]
     calendar: npt.NDArray[Any]

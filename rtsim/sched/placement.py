@@ -35,10 +35,24 @@ def _is_idle(s: State, cpu: int) -> bool:
 def select_task_rq(s: State, task: int) -> int:
     """Return the CPU a woken `task` is queued on."""
     t = s.tasks[task]
+    if not allowed_on(s, task, t.cpu):
+        return _select_fallback_rq(s, task)
     if _is_idle(s, t.cpu):
         return t.cpu
     idle = idle_cpu_for(s, task)
     return idle if idle >= 0 else t.cpu
+
+
+@handler
+def _select_fallback_rq(s: State, task: int) -> int:
+    """Return a CPU of the mask of `task`, which its last one is not in: an idle one, else the first."""
+    idle = idle_cpu_for(s, task)
+    if idle >= 0:
+        return idle
+    cpu = s.kernels[s.tasks[task].kernel].cpu_base
+    while not allowed_on(s, task, cpu):
+        cpu += 1
+    return cpu
 
 
 @handler
