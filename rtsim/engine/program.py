@@ -63,7 +63,7 @@ from rtsim.engine.state import (
 from rtsim.kvm import vcpu
 from rtsim.sched import core, placement
 
-__all__ = ["add_job", "continue_task", "end_operation"]
+__all__ = ["add_job", "continue_task", "end_operation", "sleep_to_start"]
 
 RUNTIME_CHUNK = 32_000
 """ns of work between two looks at the clock in rt-app's ``runtime``."""
@@ -199,6 +199,17 @@ def _sleep(s: State, cpu: int, task: int) -> bool:
     timers.start_timer(s, task, cpu, t.timer_soft)
     core.block_current(s, cpu, SLEEPING)
     return True
+
+
+@handler
+def sleep_to_start(s: State, task: int) -> None:
+    """Let a task that starts later sleep from the beginning, without having run before."""
+    t = s.tasks[task]
+    t.pc += 2
+    t.state = SLEEPING
+    t.release = t.first
+    t.released = 1
+    timers.start_timer(s, task, t.cpu, t.first)
 
 
 @handler

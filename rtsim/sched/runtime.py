@@ -11,7 +11,14 @@ from rtsim.engine.state import NEVER, State
 from rtsim.sched.entity import kernel_of
 from rtsim.sched.resched import resched_curr
 
-__all__ = ["LEAST_EXPIRATION_NS", "account_cfs_rq_runtime", "assign_cfs_rq_runtime", "refresh_within", "start_period", "start_slack"]
+__all__ = [
+    "LEAST_EXPIRATION_NS",
+    "account_cfs_rq_runtime",
+    "assign_cfs_rq_runtime",
+    "refresh_within",
+    "start_period",
+    "start_slack",
+]
 
 SLACK_PERIOD_NS = 5_000_000
 LEAST_EXPIRATION_NS = 2_000_000

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from rtsim.kernel.features import features
+from rtsim.kernel.release import Release
 from rtsim.traces.recording import Case, Recording, Repetition
 from rtsim.traces.rtwl import RtwlTask
 
@@ -21,6 +24,8 @@ HOGS_BEFORE_US = 10_000
 HOGS_SPREAD_US = 8_000
 """rtwl's hogs start 10 ms before the first release; which of them is first, and how far it gets in its slice until the
 next, decides which of several stable cycles follows, so each seed has its own starts."""
+LATE_US = 20_000
+"""rtwl's tasks are in their own code this soon after they are told to, unless others keep the CPU from them."""
 UNTRACED: Mapping[str, Any] = {
     "costs": {
         "irq_entry": {"constant": "0.25 us"}, "timer_irq": {"constant": "1.3 us"}, "wake": {"constant": "1.3 us"},
@@ -62,7 +67,7 @@ def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence
         host["profile_overrides"] = UNTRACED
     scenario: dict[str, Any] = {
         "host": host,
-        "workload": _workload(case, release_us, seed),
+        "workload": _workload(recording, case, repetition, release_us, seed),
         "duration": f"{case.duration_ns // US + release_us} us",
         "warmup": "0 us",
         "seed": seed,
@@ -74,16 +79,23 @@ def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence
 
 
 def start_us(scenario: Mapping[str, Any], task: str) -> int:
-    """Return when a task of `scenario_of` starts: its own time, in which its share is counted, runs from there."""
-    return int(scenario["workload"]["tasks"][task].get("delay", 0))
+    """Return when a task of `scenario_of` starts: its own time, in which its share is counted, runs from there.
+
+    A periodic one is first released a period later.
+    """
+    written = scenario["workload"]["tasks"][task]
+    return int(written.get("delay", 0)) - int(written.get("timer", {}).get("period", 0))
 
 
 def _phase_us(recording: Recording, repetition: Repetition) -> int:
     return repetition.start_ns % (10**9 // recording.hz) // US
 
 
-def _workload(case: Case, release_us: int, seed: int) -> dict[str, Any]:
-    workload: dict[str, Any] = {"tasks": {task.name: _task(task, release_us, seed) for task in case.tasks}}
+def _workload(recording: Recording, case: Case, repetition: Repetition, release_us: int, seed: int) -> dict[str, Any]:
+    tasks = [task if _has_slices(recording) else replace(task, slice_us=0) for task in case.tasks]
+    workload: dict[str, Any] = {
+        "tasks": {task.name: _task(task, release_us, seed, _late_us(repetition, task)) for task in tasks}
+    }
     if case.cyclictest is not None:
         run = case.cyclictest
         cpus = [run.cpu] if run.cpu is not None else list(case.tasks[0].cpus)
@@ -93,18 +105,31 @@ def _workload(case: Case, release_us: int, seed: int) -> dict[str, Any]:
     return workload
 
 
-def _task(task: RtwlTask, release_us: int, seed: int) -> dict[str, Any]:
+def _has_slices(recording: Recording) -> bool:
+    """Tell whether the kernel heeds sched_attr.sched_runtime of fair tasks; older ones pass it over without a word."""
+    return features(Release.parse(recording.release), 1).custom_slice
+
+
+def _late_us(repetition: Repetition, task: RtwlTask) -> int:
+    """Return how late a task came to its own code, beyond what any does: a realtime hog had its CPU first."""
+    late_us = repetition.late_ns(task.name) // US - task.delay_us
+    return late_us if late_us > LATE_US else 0
+
+
+def _task(task: RtwlTask, release_us: int, seed: int, late_us: int) -> dict[str, Any]:
+    start_us = release_us + task.delay_us + late_us
+    if task.kind == "hog" and not task.delay_us and not late_us:
+        # Text as seed: the same numbers on every machine and for every Python.
+        start_us += random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US) - HOGS_BEFORE_US
+    if task.kind == "per":
+        start_us += task.period_us - late_us % task.period_us
     written: dict[str, Any] = {
         "policy": f"SCHED_{task.policy.upper()}",
         "priority": task.priority if task.policy in ("fifo", "rr") else task.nice,
         "cpus": list(task.cpus),
-        "delay": release_us + task.delay_us,
+        "delay": start_us,
         **_behaviour(task),
     }
-    if task.kind == "hog" and not task.delay_us:
-        # Text as seed: the same numbers on every machine and for every Python.
-        spread_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US)
-        written["delay"] = release_us - HOGS_BEFORE_US + spread_us
     if task.cgroup:
         written["taskgroup"] = task.cgroup
     if task.slice_us:
