@@ -14,9 +14,10 @@ from rtsim.engine.state import IDLE_POLICY, RUNNABLE, SLEEPING, State
 from rtsim.sched import core, fair, groups, resched
 from rtsim.sched.entity import virtual
 
-__all__ = ["COLUMNS", "SWITCH", "TICK", "UNKNOWN", "UNTRACED", "WAKEUP", "replay"]
+__all__ = ["COLUMNS", "KEEP", "SWITCH", "TICK", "UNKNOWN", "UNTRACED", "WAKEUP", "replay"]
 
-WAKEUP, TICK, SWITCH = 0, 1, 2
+WAKEUP, TICK, SWITCH, KEEP = 0, 1, 2, 3
+"""The last: schedule() let the running task go on."""
 COLUMNS = ("time", "kind", "task", "weight", "charged", "vruntime", "resched", "next")
 """Of one decision: ns; what; who woke or runs or leaves (-1 idle); the running task's weight (0: none); ns of
 its traced charges since the decision before, and its vruntime after that (or UNTRACED); whether the CPU is marked, or the leaving
@@ -45,9 +46,11 @@ def replay(s: State, events: Any, answers: Any) -> None:
             answers[row] = s.cpus[0].need_resched
             if s.cpus[0].curr >= 0 and events[row, 6] == 0:
                 s.tasks[s.cpus[0].curr].to_tail = 0
+        elif kind == KEEP:
+            answers[row] = core.pick_next_task(s, 0)
         else:
             answers[row] = _switch(s, events[row, 2], events[row, 6] == 1, events[row, 7])
-        if kind != SWITCH:
+        if kind < SWITCH:
             s.cpus[0].need_resched = events[row, 6]
 
 

@@ -65,6 +65,15 @@ def account_cfs_rq_runtime(s: State, queue: int, delta: int) -> None:
 
 
 @handler
+def left(s: State, queue: int) -> int:
+    """Return what `queue` may run before it asks its group for more (ns), NEVER where there is no limit."""
+    q = s.cfs_rqs[queue]
+    if q.group < 0 or s.groups[q.group].quota == 0:
+        return NEVER
+    return max(q.runtime_remaining, 0)
+
+
+@handler
 def refresh_within(s: State, group: int, span: int) -> bool:
     """Return whether the group's pool is refilled within `span` ns (runtime_refresh_within)."""
     return s.sched_timers[s.groups[group].period_timer].at - s.m[0].now < span

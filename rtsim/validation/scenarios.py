@@ -24,6 +24,8 @@ HOGS_BEFORE_US = 10_000
 HOGS_SPREAD_US = 8_000
 """rtwl's hogs start 10 ms before the first release; which of them is first, and how far it gets in its slice until the
 next, decides which of several stable cycles follows, so each seed has its own starts."""
+SET_UP_US = 10
+"""What rtwl computes to set a task up, before it first sleeps (assumed; the recorded first turns last 10 to 25 us)."""
 LATE_US = 20_000
 """rtwl's tasks are in their own code this soon after they are told to, unless others keep the CPU from them."""
 UNTRACED: Mapping[str, Any] = {
@@ -84,7 +86,8 @@ def start_us(scenario: Mapping[str, Any], task: str) -> int:
     A periodic one is first released a period later.
     """
     written = scenario["workload"]["tasks"][task]
-    return int(written.get("delay", 0)) - int(written.get("timer", {}).get("period", 0))
+    begin = written.get("phases", {}).get("begin")
+    return int(written.get("delay", 0)) + (begin["timer"]["period"] if begin else 0)
 
 
 def _phase_us(recording: Recording, repetition: Repetition) -> int:
@@ -117,18 +120,18 @@ def _late_us(repetition: Repetition, task: RtwlTask) -> int:
 
 
 def _task(task: RtwlTask, release_us: int, seed: int, late_us: int) -> dict[str, Any]:
-    start_us = release_us + task.delay_us + late_us
-    if task.kind == "hog" and not task.delay_us and not late_us:
+    begin_us = release_us + task.delay_us + late_us
+    if not late_us:
         # Text as seed: the same numbers on every machine and for every Python.
-        start_us += random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US) - HOGS_BEFORE_US
-    if task.kind == "per":
-        start_us += task.period_us - late_us % task.period_us
+        spread_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US)
+        first_us = release_us - HOGS_BEFORE_US + spread_us
+        begin_us = begin_us if task.kind == "hog" and task.delay_us else first_us
     written: dict[str, Any] = {
         "policy": f"SCHED_{task.policy.upper()}",
         "priority": task.priority if task.policy in ("fifo", "rr") else task.nice,
         "cpus": list(task.cpus),
-        "delay": start_us,
-        **_behaviour(task),
+        "delay": begin_us,
+        **_behaviour(task, release_us + task.delay_us - begin_us),
     }
     if task.cgroup:
         written["taskgroup"] = task.cgroup
@@ -139,13 +142,23 @@ def _task(task: RtwlTask, release_us: int, seed: int, late_us: int) -> dict[str,
     return written
 
 
-def _behaviour(task: RtwlTask) -> dict[str, Any]:
+def _behaviour(task: RtwlTask, wait_us: int) -> dict[str, Any]:
+    """Return what a task does, `wait_us` before it counts its periods."""
     if task.kind == "hog":
         return {"run": -1}
     if task.kind == "burst":
         return {"loop": -1, "run": task.run_us, "sleep": task.sleep_us}
-    timer = {"ref": "unique", "period": task.period_us, "mode": "absolute"}
-    return {"loop": -1, "run": task.work_us, "timer": timer, "overrun": "skip"}
+    # Its first turn, in which it sets itself up, decides what it is owed from then on.
+    missed = max(0, -wait_us // task.period_us + 1)
+    first_us = wait_us if wait_us > 0 else wait_us + missed * task.period_us
+    timer = {"ref": task.name, "mode": "absolute"}
+    return {
+        "overrun": "skip",
+        "phases": {
+            "begin": {"loop": 1, "run": SET_UP_US, "timer": {**timer, "period": first_us}},
+            "periods": {"loop": -1, "timer": {**timer, "period": task.period_us}, "run": task.work_us},
+        },
+    }
 
 
 def _group(settings: Mapping[str, str]) -> dict[str, Any]:
