@@ -6,7 +6,7 @@ the other (kernel threads, the emulator), OP_GUEST is a vCPU, OP_JUMP closes the
 
 from __future__ import annotations
 
-from rtsim.engine import execution, observe, timers
+from rtsim.engine import execution, observe, softirq, timers
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -16,6 +16,7 @@ from rtsim.engine.state import (
     OP_JOB,
     OP_JUMP,
     OP_RUN,
+    OP_SOFTIRQ,
     OP_TIMER,
     SLEEPING,
     TASK_RUNS,
@@ -47,6 +48,8 @@ def continue_task(s: State, cpu: int) -> bool:
                 return False
         elif code == OP_JOB:
             return _take_job(s, cpu, task)
+        elif code == OP_SOFTIRQ:
+            return softirq.continue_thread(s, cpu)
         else:
             return vcpu.proceed(s, cpu)
 
@@ -97,6 +100,8 @@ def end_operation(s: State, cpu: int) -> None:
     code = s.ops[t.pc].code
     if code == OP_GUEST:
         vcpu.end_stretch(s, cpu)
+    elif code == OP_SOFTIRQ:
+        softirq.end_thread_stretch(s, cpu)
     elif code == OP_JOB:
         if t.watch >= 0 and t.release >= s.m[0].observe_from:
             observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)

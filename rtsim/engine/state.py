@@ -52,6 +52,17 @@ IDLE, IDLE_EXIT, TASK_RUNS, SWITCH, SCHEDULE = 0, 1, 2, 3, 4
 # Bits of CPU.irq_pending: why a CPU owes an interrupt.
 IRQ_TIMER, IRQ_WAKE, IRQ_RESCHED, IRQ_NOISE = 1, 2, 4, 8
 
+# Softirq vectors, in the order in which a round runs them.
+(VEC_HI, VEC_TIMER, VEC_NET_TX, VEC_NET_RX, VEC_BLOCK, VEC_IRQ_POLL, VEC_TASKLET, VEC_SCHED, VEC_HRTIMER,
+ VEC_RCU) = range(10)  # fmt: skip
+VECTORS = 10
+
+# Preemption models.
+PREEMPT_NONE, PREEMPT_VOLUNTARY, PREEMPT_FULL, PREEMPT_LAZY, PREEMPT_RT = 0, 1, 2, 3, 4
+
+# What CPU.need_resched asks for: at the next point that allows it, or lazily.
+RESCHED, RESCHED_LAZY = 1, 2
+
 # Scheduling policies, strongest class first.
 STOP, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5
 
@@ -68,7 +79,7 @@ EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO = 0, 1, 2, 3
 CFS, EEVDF = 0, 1
 
 # Operations of a task's program.
-OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST = 0, 1, 2, 3, 4
+OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST, OP_SOFTIRQ = 0, 1, 2, 3, 4, 5
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT = 0, 1, 2, 3, 4, 5
@@ -182,6 +193,13 @@ KERNEL = _dtype(f"""
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
     vm_exit[4]:     VM exit by reason
+    irq_thread_hard: hard part of an interrupt whose handler is a thread
+    ktimers:        a run of ktimers, beyond the wake-ups it does
+    preempt:        preemption model
+    force_irqthreads: 1 = softirqs at the end of interrupts are left to threads (PREEMPT_RT, threadirqs)
+    softirq_defers: 1 = softirqs are left to ksoftirqd while it is runnable
+    timer_migration: 1 = timers of nohz_full CPUs may be queued on others
+    idle_polls:     1 = the shallowest idle state polls for a resched mark
     idle_states:    idle states in use, shallow to deep
     idle_residency[{IDLE_STATES}]: ns, idle time from which the governor picks the state
     idle_exit[{IDLE_STATES}]: leaving the state
@@ -202,18 +220,26 @@ CPU = _dtype(f"""
     irq_retries:    further readings
     hang_until:     ns, no clock event before: the last hrtimer_interrupt gave up
     irq_noise:      ns, durations of pending device interrupts
-    softirq_raised: ns, durations of softirqs raised and not yet begun
+    softirq_pending: bits: vectors raised
+    softirq_work[10]: ns, their work
+    softirq_round:  bits: vectors of the round under way at level SOFTIRQ, the running one lowest
+    softirq_rounds: rounds begun since the interrupt
+    softirq_until:  jiffies before which another round may begin
+    ksoftirqd:      its ksoftirqd, -1 none: softirqs then run inline without limit
+    ktimers:        its ktimers, -1 none
     wake_head:      task list to be woken by the next interrupt
     curr:           task on this CPU, or being switched to; -1 idle
     prev:           task switched from last, -1 idle
-    need_resched:   1 = reschedule at the next point that allows it
+    need_resched:   RESCHED or RESCHED_LAZY
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
     idle_from:      ns, since when it idles
     tick_at:        ns, next tick, NEVER = stopped
     tick_queued:    ns, when the tick's timer was queued
     nohz_full:      1 = tick stops with a single runnable task
     isolated:       1 = in no scheduling domain: no balancing, no wake-up choice
-    timer_head:     task whose hrtimer expires first
+    tick_offset:    ns, its ticks come that long after multiples of 1/HZ
+    timer_head[2]:  task whose hrtimer expires first, of the hard and the soft base
+    soft_activated: 1 = the HRTIMER softirq has been raised and has not yet run
     rt_head:        strongest queued stop or realtime task
     fair_head:      leftmost queued fair task (CFS: by vruntime; EEVDF: by deadline)
     nr_running:     runnable tasks, the running one included
@@ -250,6 +276,7 @@ TASK = _dtype(f"""
     wake_next:      link in CPU.wake_head; -1 end
     wake_pending:   1 = in CPU.wake_head
     timer_cpu:      CPU whose hrtimer queue it is in, -1 none
+    timer_base:     0 = hard, 1 = soft: expires in softirq context
     timer_next:     link in that queue
     timer_soft:     ns, earliest expiry = release
     timer_hard:     ns, latest expiry
@@ -262,6 +289,10 @@ TASK = _dtype(f"""
     catch_up:       1 = missed releases are served late; 0 = skipped
     release:        ns, release of the current activation
     released:       1 = it has had one
+    softirq_vectors: bits: vectors that this thread runs
+    softirq_round:  bits: vectors of its round under way, the running one lowest
+    softirq_rounds: rounds of its batch
+    softirq_until:  jiffies before which another round may begin
     job_base:       first row of its ring in `jobs`
     job_size:       rows of the ring
     job_head:       jobs taken so far
@@ -317,6 +348,7 @@ SOURCE = _dtype("""
     cpu:            where; -1 = on all host CPUs at the same instant
     task:           thread or vCPU it concerns, -1 none
     locked:         job is done under the lock
+    vector:         softirq it raises
     arrival:        PERIODIC, RENEWAL or BURSTS
     period:         ns
     phase:          ns, first arrival

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, trace
+from rtsim.engine import calendar, idle, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
-from rtsim.engine.state import NEVER, RUNNABLE, TR_BLOCK, TR_WAKING, State
+from rtsim.engine.state import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, RUNNABLE, TR_BLOCK, TR_WAKING, State
 from rtsim.engine.timers import update_tick
 from rtsim.sched import fair, placement, rt
 
@@ -15,9 +15,11 @@ __all__ = [
     "ipi_slot",
     "pick_next_task",
     "resched_curr",
+    "resched_curr_lazy",
     "switch_tasks",
     "task_tick",
     "try_to_wake_up",
+    "wake_up",
 ]
 
 
@@ -70,10 +72,38 @@ def _preempts(s: State, cpu: int, task: int) -> bool:
 @handler
 def resched_curr(s: State, cpu: int, here: int) -> None:
     """Mark `cpu` to reschedule; a remote CPU gets an interrupt, unless one is on its way."""
-    s.cpus[cpu].need_resched = 1
+    c = s.cpus[cpu]
+    c.need_resched = RESCHED
     if cpu != here and calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
-        arrival = s.m[0].now + cost(s, cpu, s.kernels[s.cpus[cpu].kernel].ipi)
+        arrival = s.m[0].now
+        if c.bottom != IDLE or not idle.polls(s, cpu):
+            arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
         calendar.arm(s, ipi_slot(s, cpu), arrival)
+
+
+@handler
+def resched_curr_lazy(s: State, cpu: int, here: int) -> None:
+    """Mark `cpu` to reschedule for a fair task: with lazy preemption when it next returns to user space, or ticks."""
+    c = s.cpus[cpu]
+    if s.kernels[c.kernel].preempt != PREEMPT_LAZY or c.curr < 0:
+        resched_curr(s, cpu, here)
+    elif c.need_resched == 0:
+        c.need_resched = RESCHED_LAZY
+
+
+@handler
+def wake_up(s: State, task: int, here: int) -> int:
+    """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
+    try_to_wake_up(s, task, here)
+    t = s.tasks[task]
+    target = s.cpus[t.cpu]
+    k = s.kernels[target.kernel]
+    work = cost(s, here, k.wake)
+    if t.group_levels > 0:
+        work += t.group_levels * cost(s, here, k.cgroup_level)
+    if target.curr >= 0 and fair.is_fair(s, target.curr):
+        work += cost(s, here, k.preempt_fair)
+    return work
 
 
 @handler
@@ -93,6 +123,8 @@ def task_tick(s: State, cpu: int) -> None:
     curr = s.cpus[cpu].curr
     if curr < 0:
         return
+    if s.cpus[cpu].need_resched == RESCHED_LAZY:
+        s.cpus[cpu].need_resched = RESCHED
     if fair.is_fair(s, curr):
         if fair.task_tick_fair(s, cpu):
             s.cpus[cpu].need_resched = 1

@@ -115,7 +115,7 @@ def test_what_a_wake_up_costs_depends_on_who_runs_and_how_deep_the_task_is(
     if runs is not None:
         b.hog("hog", 0, [0], runs, 1)
     sleeper(b, "sleeper", MS, group_levels=levels)
-    assert [time for time in run(b, 2 * MS).times(es.TR_IRQ_EXIT) if time >= MS][0] == MS + exit_ns
+    assert next(time for time in run(b, 2 * MS).times(es.TR_IRQ_EXIT) if time >= MS) == MS + exit_ns
 
 
 def test_time_in_schedule_belongs_to_the_task_that_leaves() -> None:
