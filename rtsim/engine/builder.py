@@ -34,6 +34,7 @@ from rtsim.engine.state import (
     OP_JUMP,
     OP_LOOP,
     OP_RUN,
+    OP_SOFTIRQ,
     OP_START,
     OP_TIMER,
     PERIODIC,
@@ -51,7 +52,9 @@ __all__ = ["Builder", "Names", "Op"]
 HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 """Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
 
-OPTIONAL_COSTS = ("schedule", "preempt_fair", "cgroup_level", "hrtimer_program")
+OPTIONAL_COSTS = (
+    "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
+)  # fmt: skip
 
 JOB_RING = 256
 KERNEL_DEFAULTS = {
@@ -148,17 +151,19 @@ class Builder:
         return len(self.kernels) - 1
 
     def cpu(
-        self, name: str, kernel: int, *, carrier: int = NONE, nohz_full: bool = False, isolated: bool = False
-    ) -> int:
+        self, name: str, kernel: int, *, carrier: int = NONE, nohz_full: bool = False, isolated: bool = False,
+        tick_offset_ns: int = 0,
+    ) -> int:  # fmt: skip
         """Add a CPU; one of a guest names the vCPU task that carries it. Host CPUs come first."""
         key, gamma = random.stream(self.seed, name, "costs")
         self._names["cpus"].append(name)
         self.cpus.append(
             {
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
-                "prev": NONE,
+                "prev": NONE, "ksoftirqd": NONE, "ktimers": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
-                "dl_head": NONE, "timer_head": NONE, "sched_timer": NONE, "sched_timer_at": NEVER,
+                "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
+                "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
             }
         )  # fmt: skip
@@ -272,6 +277,20 @@ class Builder:
         self.ops.append(Op(OP_JOB))
         return task
 
+    def softirq_thread(
+        self, name: str, cpu: int, role: str, policy: int, priority: int, *, vectors: Iterable[int]
+    ) -> int:
+        """Add the thread that runs softirq `vectors` of `cpu`, a row of `cpus`; `role`: ksoftirqd or ktimers."""
+        kernel = self.cpus[cpu]["kernel"]
+        local = cpu - self.kernels[kernel]["cpu_base"]
+        task = self._task(
+            name, kernel, [local], policy, priority,
+            kthread=1, state=SLEEPING, softirq_vectors=sum(1 << vector for vector in vectors),
+        )  # fmt: skip
+        self.ops.append(Op(OP_SOFTIRQ))
+        self.cpus[cpu][role] = task
+        return task
+
     def vcpu(
         self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *, lock: int, **fields: Any
     ) -> int:
@@ -285,6 +304,7 @@ class Builder:
     def source(
         self, name: str, kind: int, *, duration: int, cpu: int = NONE, task: int = NONE, locked: bool = False,
         period_ns: int = 0, phase_ns: int = 0, interval: int = NONE, burst_size: int = 0, burst_spacing_ns: int = 0,
+        vector: int = state.VEC_NET_RX,
     ) -> int:  # fmt: skip
         """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals."""
         arrival_key, arrival_gamma = random.stream(self.seed, name, "arrival")
@@ -292,7 +312,7 @@ class Builder:
         self._names["sources"].append(name)
         self.sources.append(
             {
-                "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration,
+                "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration, "vector": vector,
                 "arrival": PERIODIC if period_ns else BURSTS if burst_size else RENEWAL, "period": period_ns,
                 "phase": phase_ns, "interval": interval, "burst_size": burst_size, "burst_spacing": burst_spacing_ns,
                 "last": 0 if period_ns else phase_ns, "arrival_key": arrival_key, "arrival_gamma": arrival_gamma,

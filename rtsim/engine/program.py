@@ -28,7 +28,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, timers
+from rtsim.engine import execution, mutex, observe, softirq, timers
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -51,6 +51,7 @@ from rtsim.engine.state import (
     OP_RUNTIME,
     OP_SIGNAL,
     OP_SLEEP,
+    OP_SOFTIRQ,
     OP_START,
     OP_TIMER,
     OP_UNLOCK,
@@ -89,6 +90,8 @@ def continue_task(s: State, cpu: int) -> bool:
                 return False
         elif code == OP_JOB:
             return _take_job(s, cpu, task)
+        elif code == OP_SOFTIRQ:
+            return softirq.continue_thread(s, cpu)
         elif code == OP_GUEST:
             return vcpu.proceed(s, cpu)
         elif code == OP_RUNTIME:
@@ -336,6 +339,8 @@ def end_operation(s: State, cpu: int) -> None:
     op = s.ops[t.pc]
     if op.code == OP_GUEST:
         vcpu.end_stretch(s, cpu)
+    elif op.code == OP_SOFTIRQ:
+        softirq.end_thread_stretch(s, cpu)
     elif op.code == OP_JOB:
         _end_job(s, cpu)
     elif op.code == OP_RUN and t.rest > 0:

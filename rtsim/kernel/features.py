@@ -84,6 +84,13 @@ RULES: dict[str, tuple[Since, ...]] = {
     "only_full_or_lazy": (Since(ALWAYS, False), Since((7, 2), True)),
     # Slack becomes 0 when a task turns FIFO, RR or DEADLINE; before, only nanosleep and select looked at the policy.
     "rt_slack_zero": (Since(ALWAYS, False), Since((6, 12), True, stable=((6, 1, 192),))),
+    # While ksoftirqd is runnable, the end of an interrupt leaves softirqs to it (until d15121be7485).
+    "softirq_defers": (Since(ALWAYS, True), Since((6, 5), False)),
+    # A thread for the softirqs of timers: in the realtime patch, in mainline.
+    "ktimers_rt": (Since(ALWAYS, False), Since((6, 1), True)),
+    "ktimers": (Since(ALWAYS, False), Since((6, 13), True)),
+    # The scheduler's tick of nohz_full CPUs, once a second from a housekeeping CPU (d84b31313ef8).
+    "remote_tick": (Since(ALWAYS, False), Since((4, 17), True)),
     "hrtick": (Since(ALWAYS, False), Since((7, 2), True)),
     # cpu.max takes effect on return to user space, and never on kernel threads.
     "throttle_at_user_return": (Since(ALWAYS, False), Since((6, 18), True)),
@@ -124,6 +131,10 @@ class Features:
     lazy_preemption: bool
     only_full_or_lazy: bool
     rt_slack_zero: bool
+    softirq_defers: bool
+    ktimers_rt: bool
+    ktimers: bool
+    remote_tick: bool
     hrtick: bool
     throttle_at_user_return: bool
     preempt: str

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from rtsim.engine import trace
 from rtsim.engine.jit import handler
+from rtsim.engine.random import cost
 from rtsim.engine.state import (
+    RESCHED,
+    RESCHED_LAZY,
     RUNNABLE,
     T_CFS_PERIOD,
     T_CFS_SLACK,
@@ -28,6 +31,7 @@ __all__ = [
     "switch_tasks",
     "task_tick",
     "try_to_wake_up",
+    "wake_up",
     "yield_current",
 ]
 
@@ -81,6 +85,21 @@ def _wakeup_preempt(s: State, cpu: int, task: int) -> None:
 
 
 @handler
+def wake_up(s: State, task: int, here: int) -> int:
+    """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
+    try_to_wake_up(s, task, here)
+    t = s.tasks[task]
+    target = s.cpus[t.cpu]
+    k = s.kernels[target.kernel]
+    work = cost(s, here, k.wake)
+    if s.entities[task].depth > 0:
+        work += s.entities[task].depth * cost(s, here, k.cgroup_level)
+    if target.curr >= 0 and fair.is_fair(s, target.curr):
+        work += cost(s, here, k.preempt_fair)
+    return work
+
+
+@handler
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr
@@ -105,8 +124,8 @@ def task_tick(s: State, cpu: int) -> None:
     resched.update_rq_clock(s, cpu)
     if s.cpus[cpu].curr < 0:
         return
-    if s.cpus[cpu].need_resched == 2:  # a lazy mark waits for the tick at most
-        s.cpus[cpu].need_resched = 1
+    if s.cpus[cpu].need_resched == RESCHED_LAZY:  # it waits for the tick at most
+        s.cpus[cpu].need_resched = RESCHED
     classes.task_tick(s, cpu)
 
 

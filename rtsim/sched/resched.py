@@ -6,10 +6,10 @@ with the wake-up's reading, so the switch that follows is charged to the woken t
 
 from __future__ import annotations
 
-from rtsim.engine import calendar
+from rtsim.engine import calendar, idle
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
-from rtsim.engine.state import NEVER, RESCHED, RESCHED_LAZY, State
+from rtsim.engine.state import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, State
 
 __all__ = [
     "clock_task",
@@ -30,13 +30,15 @@ def ipi_slot(s: State, cpu: int) -> int:
 
 @handler
 def resched_curr(s: State, cpu: int) -> None:
-    """Mark `cpu` to reschedule as soon as its preemption model lets it; another CPU than this gets an interrupt."""
+    """Mark `cpu` to reschedule as soon as it may; another CPU than this gets an interrupt, or polls for the mark."""
     c = s.cpus[cpu]
     if c.need_resched == RESCHED:
         return
     c.need_resched = RESCHED
     if cpu != s.m[0].here and calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
-        arrival = s.m[0].now + cost(s, cpu, s.kernels[c.kernel].ipi)
+        arrival = s.m[0].now
+        if c.bottom != IDLE or not idle.polls(s, cpu):
+            arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
         calendar.arm(s, ipi_slot(s, cpu), arrival)
 
 
@@ -44,7 +46,7 @@ def resched_curr(s: State, cpu: int) -> None:
 def resched_curr_lazy(s: State, cpu: int) -> None:
     """Mark `cpu` for the fair class: under lazy preemption it may go on to its next entry to the kernel, or the tick."""
     c = s.cpus[cpu]
-    if s.kernels[c.kernel].lazy == 0 or c.curr < 0:
+    if s.kernels[c.kernel].preempt != PREEMPT_LAZY or c.curr < 0:
         resched_curr(s, cpu)
     elif c.need_resched == 0:
         c.need_resched = RESCHED_LAZY
