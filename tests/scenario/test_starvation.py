@@ -33,6 +33,7 @@ def starved(kernel: dict[str, Any], *, delay_us: int, duration: str = "4 s", cpu
                     }
                 },
                 "duration": duration,
+                "warmup": "0 s",
             }
         )
     )
@@ -46,8 +47,8 @@ def recorded(folder: str) -> dict[str, Any]:
 def test_the_fair_server_serves_for_a_second_after_each_starvation() -> None:
     measured = recorded("kernel-6.12-eevdf")
     latency = starved({"release": "6.12.117"}, delay_us=measured["phase_ns"] // 1000).task("emu").latency
-    # the recording started 10 ms before the first release and has one more wait, the one that the start is here
-    assert latency.count == pytest.approx(measured["loops"], abs=0.06 * measured["loops"])
+    # the second time the sleeper wakes just before the server's deadline, which keeps it for another second, as recorded
+    assert latency.count == pytest.approx(measured["loops"], abs=3)
     assert latency.max_ns == pytest.approx(measured["wake_latency_ns"]["max"], abs=4 * MS)
     assert latency.quantile(0.9) <= 80_000
 
@@ -62,6 +63,4 @@ def test_throttling_serves_fair_tasks_in_what_it_leaves_of_each_second() -> None
 def test_with_group_scheduling_throttling_stays_beside_the_server() -> None:
     kernel = {"release": "6.18", "preempt": "none", "config": {"rt_group_sched": True}}
     latency = starved(kernel, delay_us=1_500, duration="10 s", cpus=2).task("emu").latency
-    longest_ns = latency.max_ns
-    assert longest_ns is not None
-    assert 940 * MS <= longest_ns <= 954 * MS
+    assert latency.max_ns == pytest.approx(947.5 * MS, abs=6.5 * MS)
