@@ -16,6 +16,7 @@ REALTIME = ("fifo", "rr")
 
 POLICIES = {
     "stop": state.STOP,
+    "deadline": state.DEADLINE,
     "fifo": state.FIFO,
     "rr": state.RR,
     "other": state.OTHER,
@@ -40,7 +41,7 @@ def check_priority(policy: str, priority: int | None) -> None:
 
 def timer_slack_ns(policy: str) -> int:
     """Return how late the timers of `policy` may go off, to be bundled with others."""
-    return 0 if policy in REALTIME else TIMER_SLACK_NS
+    return 0 if policy in (*REALTIME, "deadline") else TIMER_SLACK_NS
 
 
 def _cpulist(value: Any) -> tuple[int, ...]:
