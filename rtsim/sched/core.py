@@ -155,6 +155,9 @@ def run_sched_timer(s: State, timer: int) -> None:
     elif t.kind == T_RT_PERIOD:
         rt_bandwidth.end_period(s, t.entity)
     elif t.kind == T_FAIR_SERVER:
+        resched.update_rq_clock(s, t.entity)
+        if s.kernels[s.cpus[t.entity].kernel].fair_server_idle_wait == 1:
+            classes.update_curr(s, t.entity)  # what runs is charged first
         fair_server.end_wait(s, t.entity)
     elif t.kind == T_DEADLINE:
         deadline.end_throttle(s, t.entity)

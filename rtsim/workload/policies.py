@@ -26,6 +26,7 @@ REALTIME = ("fifo", "rr")
 
 POLICIES = {
     "stop": state.STOP,
+    "deadline": state.DEADLINE,
     "fifo": state.FIFO,
     "rr": state.RR,
     "other": state.OTHER,
