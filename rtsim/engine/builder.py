@@ -54,6 +54,7 @@ HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 
 OPTIONAL_COSTS = (
     "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
+    "softirq_exit",
 )  # fmt: skip
 
 JOB_RING = 256

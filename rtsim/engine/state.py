@@ -233,6 +233,7 @@ KERNEL = _dtype(f"""
     wake:           one wake-up in an interrupt
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
+    softirq_exit:   a thread that runs softirqs, from the last one to sleeping
     schedule:       schedule() before the switch
     preempt_fair:   a wake-up's test against a running fair task
     cgroup_level:   a wake-up, for each cgroup level of its task

@@ -118,7 +118,9 @@ class Costs(StrictModel):
     irq_thread_hard: CostEntry = Field(default_factory=_one_microsecond)
     """What an interrupt whose handler is a thread does itself."""
     ktimers: CostEntry = Field(default_factory=_nothing)
-    """PREEMPT_RT: a run of ktimers/N, beyond the wake-ups it does."""
+    """PREEMPT_RT: a run of ktimers/N, up to its first wake-up."""
+    softirq_exit: CostEntry = Field(default_factory=_nothing)
+    """What a thread that runs softirqs computes from the last of them until it sleeps."""
 
     @field_validator("idle_exit")
     @classmethod

@@ -16,7 +16,7 @@ MS = 1_000_000
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
-    "irq_thread_hard", "ktimers",
+    "irq_thread_hard", "ktimers", "softirq_exit",
 )  # fmt: skip
 
 RULES = ("preempt", "force_irqthreads", "softirq_defers", "timer_migration", "idle_polls")
@@ -147,6 +147,8 @@ def _step(b: Builder, spec: dict[str, Any], step: str, ns: int, shared: list[int
         "affinity": [Op(es.OP_AFFINITY, b.mask(spec["cpus"][:1]), 1)],
     }
     return steps[step]
+
+
 def _add_softirq_threads(b: Builder, level: str, kernel: int, spec: dict[str, Any]) -> None:
     timers = {es.VEC_TIMER, es.VEC_HRTIMER}
     vectors = {
