@@ -11,7 +11,7 @@ from rtsim.engine.builder import Builder
 from rtsim.engine.state import State
 from rtsim.kernel.weights import nice_weight
 from rtsim.sched import cfs
-from tests.engine.small import MS, SECOND, TICK, US, job_at, machine, run
+from tests.engine.small import MS, SECOND, US, machine, run
 from tests.sched.queues import On, queue
 
 

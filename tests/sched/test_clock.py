@@ -1,0 +1,60 @@
+"""The run queue's clock: when it is read, and what tasks are charged by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtsim.engine import state as es
+from rtsim.engine.builder import Builder
+from tests.engine.small import MS, US, Run, interrupt_at, machine, run
+
+SWITCH = 20 * US
+
+
+def hog_and_wakee(**kernel: int) -> Run:
+    """A hog and a sleeper that preempts it at 100 ms, with long interrupts and switches; stopped in the wakee's work."""
+    b = machine(irq_entry=5 * US, timer_irq=10 * US, wake=3 * US, context_switch=SWITCH, **kernel)
+    b.hog("hog", 0, [0], es.OTHER, 0)
+    work = b.constant(50 * MS)
+    b.periodic("wakee", 0, [0], es.OTHER, 0, period_ns=100 * MS, first_ns=97 * MS, work=work, slack_ns=0)
+    return run(b, 100 * MS)
+
+
+def charged_from(done: Run) -> int:
+    """Return when the charging of the wakee, which runs, began."""
+    return int(done.state.entities[1]["exec_start"] - done.state.entities[1]["sum_exec"])
+
+
+def test_the_wakee_is_charged_from_the_wake_up_test_on() -> None:
+    """Not from the schedule() that follows: the rest of the interrupt and the switch are the wakee's."""
+    done = hog_and_wakee()
+    (woken,) = done.times(es.TR_WAKING, "wakee")
+    hog, wakee = done.state.entities[:2]
+    assert int(hog["sum_exec"]) + int(wakee["sum_exec"]) == int(wakee["exec_start"]) - int(done.switches()[0][0])
+    assert int(hog["exec_start"]) == woken
+
+
+def charged(b: Builder, until_ns: int) -> list[int]:
+    return [int(ns) for ns in run(b, until_ns).state.entities["sum_exec"]]
+
+
+@pytest.mark.parametrize(("accounting", "rest"), [(0, 0), (1, 20 * 700 * US)])
+def test_interrupts_are_charged_to_the_task_they_hit_unless_they_are_accounted(accounting: int, rest: int) -> None:
+    b = machine(irq_time_accounting=accounting)
+    b.hog("hog", 0, [0], es.OTHER, 0)
+    for number in range(20):
+        interrupt_at(b, 0, number * 4 * MS + MS, 700 * US)
+    b.hog("other", 0, [0], es.IDLE_POLICY, 0)  # keeps ticks going
+    assert sum(charged(b, 80 * MS)) == pytest.approx(80 * MS - rest, abs=5 * US)
+
+
+def test_the_task_clock_waits_where_an_interrupt_was_not_yet_known() -> None:
+    """It never goes back, and in the end no interrupt is charged twice or left out."""
+    b = machine(irq_time_accounting=1, irq_entry=100 * US, timer_irq=200 * US, wake=100 * US)
+    b.hog("hog", 0, [0], es.OTHER, 0)
+    b.periodic("wakee", 0, [0], es.OTHER, 0, period_ns=MS, first_ns=MS, work=b.constant(300 * US), slack_ns=0)
+    done = run(b, 100 * MS)
+    cpu = done.state.cpus[0]
+    total = int(done.state.entities["sum_exec"].sum())
+    assert total <= int(cpu["task_ns"]) + int(cpu["softirq_ns"])
+    assert total == pytest.approx(int(cpu["task_ns"]), rel=0.02)
