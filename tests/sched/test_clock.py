@@ -12,7 +12,7 @@ SWITCH = 20 * US
 
 
 def hog_and_wakee(**kernel: int) -> Run:
-    """A hog, and a sleeper that preempts it at 97 ms, with long interrupts and switches; stopped in the sleeper's work."""
+    """A hog, and a sleeper that preempts it at 97 ms; interrupts and switches are long."""
     b = machine(irq_entry=5 * US, timer_irq=10 * US, wake=3 * US, context_switch=SWITCH, **kernel)
     b.hog("hog", 0, [0], es.OTHER, 0)
     work = b.constant(50 * MS)
