@@ -199,7 +199,8 @@ class Builder:
         self.groups.append(
             {
                 "path": path, "kernel": kernel, "parent": parent, "idle": int(idle),
-                "shares": (IDLE_WEIGHT if idle else shares) << 10, "quota": max(quota_ns, 0), "runtime": max(quota_ns, 0),
+                "shares": (IDLE_WEIGHT if idle else shares) << 10,
+                "quota": max(quota_ns, 0), "runtime": max(quota_ns, 0),
                 "period": period_ns, "burst": burst_ns, "rt_runtime": NEVER if rt_runtime_ns < 0 else rt_runtime_ns,
                 "rt_period": rt_period_ns, "throttled_head": NONE, "throttled_tail": NONE,
             }
@@ -340,7 +341,8 @@ class Builder:
         slots = 3 * len(self.cpus) + len(self.sources)
         machine = {
             "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes,
-            "source_slots": 3 * len(self.cpus), "handling": NONE, "here": NONE, "observe_from": observe_from_ns, "action": ACT_START,
+            "source_slots": 3 * len(self.cpus), "handling": NONE, "here": NONE,
+            "observe_from": observe_from_ns, "action": ACT_START,
         }  # fmt: skip
         worst = len(watched) * WORST_SAMPLES
         scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups)

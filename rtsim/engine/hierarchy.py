@@ -1,4 +1,4 @@
-"""Laying out what tasks are scheduled by: entities, queues of CPUs and groups, realtime lists, the scheduler's timers."""
+"""Laying out what tasks are scheduled by: entities, queues of CPUs and groups, lists, the scheduler's own timers."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ RULES: dict[str, tuple[Since, ...]] = {
     "alt_period": (Since(ALWAYS, False), Since((5, 13), True)),
     # schedule() does not read the clock anew when a wake-up asked for it (rq_clock_skip_update).
     "clock_skip": (Since(ALWAYS, True),),
-    # How a running EEVDF entity is protected: until its deadline changes; up to a virtual time; which losing wakees move.
+    # How a running EEVDF entity is protected: until its deadline changes; up to a virtual time; losing wakees move it.
     "protection": (
         Since(ALWAYS, "none"),
         Since((6, 6), "deadline"),

@@ -162,7 +162,8 @@ class _Assembler:
             ipi=table(costs.ipi), softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
             schedule=table(costs.schedule), preempt_fair=table(costs.preempt_fair),
             cgroup_level=table(costs.cgroup_level), irq_thread_hard=table(costs.irq_thread_hard),
-            ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit), idle_polls=int(bool(states) and states[0][0] == "poll"),
+            ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit),
+            idle_polls=int(bool(states) and states[0][0] == "poll"),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
             vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
             # a guest that idles halts: leaving that is the host's affair

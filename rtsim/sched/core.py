@@ -20,6 +20,7 @@ from rtsim.engine.state import (
 )
 from rtsim.engine.timers import update_tick
 from rtsim.sched import bandwidth, classes, deadline, fair, fair_server, placement, resched, rt_bandwidth
+from rtsim.sched.cfs_rq import requeue_delayed
 
 __all__ = [
     "account_curr",
@@ -50,7 +51,7 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
     if s.entities[task].delayed == 1:  # still queued: it stays where it is
         resched.update_rq_clock(s, t.cpu)
         trace.record(s, TR_WAKING, t.cpu, task, 0)
-        fair.requeue_delayed(s, task)
+        requeue_delayed(s, task)
         placement.note_waiting(s, task, 1)
         if s.cpus[t.cpu].curr != task:
             _wakeup_preempt(s, t.cpu, task)

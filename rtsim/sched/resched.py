@@ -1,7 +1,7 @@
 """Marking a CPU to reschedule, and its run queue clock.
 
-The clock is read when the kernel reads it, not whenever time is asked for: a reschedule that a wake-up asked for goes on
-with the wake-up's reading, so the switch that follows is charged to the woken task.
+The clock is read when the kernel reads it, not whenever time is asked for: a reschedule that a wake-up asked for goes
+on with the wake-up's reading, so the switch that follows is charged to the woken task.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def resched_curr(s: State, cpu: int) -> None:
 
 @handler
 def resched_curr_lazy(s: State, cpu: int) -> None:
-    """Mark `cpu` for the fair class: under lazy preemption it may go on to its next entry to the kernel, or the tick."""
+    """Mark `cpu` for the fair class: under lazy preemption it may go on to its next entry to the kernel."""
     c = s.cpus[cpu]
     if s.kernels[c.kernel].preempt != PREEMPT_LAZY or c.curr < 0:
         resched_curr(s, cpu)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -146,7 +147,7 @@ def _add_groups(builder: Builder, recording: Recording, case: Case) -> dict[str,
     return rows
 
 
-def _limits(settings: Mapping[str, str]) -> dict[str, int]:
+def _limits(settings: Mapping[str, str]) -> dict[str, Any]:
     """Return a cgroup's settings as the builder takes them."""
     quota_us = int(settings.get("cpu.cfs_quota_us", -1))
     return {

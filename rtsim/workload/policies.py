@@ -32,7 +32,6 @@ POLICIES = {
     "other": state.OTHER,
     "batch": state.BATCH,
     "idle": state.IDLE_POLICY,
-    "deadline": state.DEADLINE,
 }
 """What the engine calls each policy; ``stop`` is the kernel's own."""
 

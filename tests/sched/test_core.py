@@ -59,7 +59,8 @@ def test_a_remote_wake_up_takes_an_inter_processor_interrupt() -> None:
     task = sleeper(b, es.FIFO, 50, cpus=(0, 1))
     b.hog("hog", 0, [0], es.FIFO, 50)
     done = run(b, 2 * MS - 1, [task])
-    # the timer goes off where the task slept, and wakes it after the interrupt's entry; it is queued on the idle CPU, which leaves its idle state for the IPI
+    # the timer goes off where the task slept, and wakes it after the interrupt's entry; it is queued on the idle CPU,
+    # which leaves its idle state for the IPI
     assert done.switches(1) == [(MS + 1_000 + 800 + 2_600, "sleeper"), (MS + 4_400 + 1_600 + 10_000, "idle")]
     assert done.samples("sleeper") == [4_400 + 1_600]
     assert int(done.task("sleeper")["migrations"]) == 1
