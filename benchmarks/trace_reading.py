@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtsim.traces.trace import Trace
 
-RECORDED = Path(__file__).parents[1] / "tests" / "traces" / "fixtures" / "trace" / "ftrace-6.12-rt.txt"
+RECORDED = Path(__file__).parents[1] / "data" / "measured" / "trace" / "ftrace-6.12-rt.txt"
 GIB = 2**30
 
 

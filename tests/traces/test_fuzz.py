@@ -15,27 +15,28 @@ from rtsim.traces.measured import Measured
 from rtsim.traces.reader import iter_samples, read_measured
 from rtsim.traces.trace import Trace
 
-FIXTURES = Path(__file__).parent / "fixtures"
+CYCLICTEST = Path(__file__).parent / "fixtures"
+MEASURED = Path(__file__).parents[2] / "data" / "measured"
 EXAMPLES = int(os.environ.get("RTSIM_FUZZ", "60"))
 LARGEST = 20_000
 
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
-def originals(*patterns):
-    files = [path for pattern in patterns for path in sorted(FIXTURES.glob(pattern))]
+def originals(folder, pattern):
+    files = sorted(folder.glob(pattern))
     assert files
     return [path.read_bytes()[:LARGEST] for path in files]
 
 
 READERS = {
-    "cyclictest": originals("cyclictest*"),
-    "rtla": originals("rtla/*"),
-    "oslat": originals("rt-tests/oslat*"),
-    "hwlatdetect": originals("rt-tests/hwlat*"),
-    "rt-app": originals("rt-app/*.log"),
+    "cyclictest": originals(CYCLICTEST, "cyclictest*"),
+    "rtla": originals(MEASURED, "rtla/*"),
+    "oslat": originals(MEASURED, "rt-tests/oslat*"),
+    "hwlatdetect": originals(MEASURED, "rt-tests/hwlat*"),
+    "rt-app": originals(MEASURED, "rt-app/*.log"),
 }
-TRACES = originals("trace/*.txt")
+TRACES = originals(MEASURED, "trace/*.txt")
 PIECES = st.one_of(
     st.binary(max_size=8),
     st.sampled_from([b"\n", b" ", b"-", b"=", b"[", b"]", b":", b"0", b"9" * 30, b"1e9", b"nan", b"-1", b"\0", b"{",

@@ -7,7 +7,7 @@ import pytest
 from rtsim.inputs.errors import InputError
 from rtsim.traces.trace import Trace
 
-FTRACE = Path(__file__).parent / "fixtures" / "trace" / "ftrace-6.12-rt.txt"
+FTRACE = Path(__file__).parents[2] / "data" / "measured" / "trace" / "ftrace-6.12-rt.txt"
 
 trace_pb2 = pytest.importorskip("perfetto.protos.perfetto.trace.perfetto_trace_pb2")
 

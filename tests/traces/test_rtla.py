@@ -8,7 +8,7 @@ from rtsim.inputs.errors import InputError
 from rtsim.measure.distribution import AtLeast
 from rtsim.traces.rtla import read_rtla
 
-FIXTURES = Path(__file__).parent / "fixtures" / "rtla"
+FIXTURES = Path(__file__).parents[2] / "data" / "measured" / "rtla"
 
 
 def footer(name, label):

@@ -16,9 +16,10 @@ from rtsim.traces.reader import iter_samples, read_measured
 from rtsim.traces.rtapp import read_rtapp
 from rtsim.traces.samples import Sample, collected
 
-FIXTURES = Path(__file__).parent / "fixtures"
-RT_TESTS = FIXTURES / "rt-tests"
-RT_APP = FIXTURES / "rt-app"
+CYCLICTEST = Path(__file__).parent / "fixtures"
+MEASURED = Path(__file__).parents[2] / "data" / "measured"
+RT_TESTS = MEASURED / "rt-tests"
+RT_APP = MEASURED / "rt-app"
 
 
 def written(tmp_path, text):
@@ -121,19 +122,19 @@ def test_malformed_rtapp_logs_are_refused(tmp_path, change, expected):
 
 
 def test_every_sample_of_verbose_cyclictest_is_counted():
-    measured = read_cyclictest(FIXTURES / "cyclictest-verbose.txt")
+    measured = read_cyclictest(CYCLICTEST / "cyclictest-verbose.txt")
     assert (measured.samples().count, measured.samples().censored) == (30, 0)
     assert (measured.samples().min_ns, measured.samples().max_ns) == (25_000, 72_000)
-    two = read_cyclictest(FIXTURES / "cyclictest-verbose-ns.txt", unit="ns")
+    two = read_cyclictest(CYCLICTEST / "cyclictest-verbose-ns.txt", unit="ns")
     assert [each.samples.count for each in two.threads] == [20, 18]
-    [frame] = iter_samples(FIXTURES / "cyclictest-verbose.txt")
+    [frame] = iter_samples(CYCLICTEST / "cyclictest-verbose.txt")
     assert len(frame) == 30
     assert frame["time_ns"].isna().all()
     assert frame["number"].tolist() == list(range(30))
 
 
 def test_a_cut_or_foreign_line_among_samples_is_named(tmp_path):
-    lines = (FIXTURES / "cyclictest-verbose.txt").read_text().splitlines()
+    lines = (CYCLICTEST / "cyclictest-verbose.txt").read_text().splitlines()
     lines[19] = "       0:      "
     path = written(tmp_path, "\n".join(lines))
     with pytest.raises(InputError, match="line 20: expected 'thread: cycle: latency'"):
@@ -165,7 +166,7 @@ TOOLS = {
 
 @pytest.mark.parametrize("name", TOOLS)
 def test_the_tool_is_seen_from_the_file(name):
-    measured = read_measured(FIXTURES / name)
+    measured = read_measured((CYCLICTEST if name.startswith("cyclictest") else MEASURED) / name)
     assert measured.tool == TOOLS[name]
     buckets = measured.buckets()
     assert list(buckets.columns) == ["tool", "kind", "thread", "cpu", "lower_ns", "upper_ns", "count", "censored"]
@@ -175,7 +176,7 @@ def test_the_tool_is_seen_from_the_file(name):
 
 def test_files_without_single_samples_are_refused():
     with pytest.raises(InputError, match="expected a file with single samples, found rtla's"):
-        next(iter_samples(FIXTURES / "rtla/osnoise-hist-6.1.txt"))
+        next(iter_samples(MEASURED / "rtla/osnoise-hist-6.1.txt"))
 
 
 def test_threads_with_different_limits_share_the_smallest():

@@ -14,7 +14,7 @@ from rtsim.traces.events import COLUMNS, MISSING
 from rtsim.traces.text import TextTrace
 from rtsim.traces.trace import Trace
 
-FIXTURES = Path(__file__).parent / "fixtures" / "trace"
+FIXTURES = Path(__file__).parents[2] / "data" / "measured" / "trace"
 
 
 def events(*lines, tmp_path):
