@@ -185,6 +185,30 @@ def test_the_trace_stays_within_its_size(tmp_path):
     assert cut.endswith(b"\n")
 
 
+@needs_tracefs
+def test_what_a_killed_rtla_leaves_is_taken_back(tmp_path):
+    with tracefs.tracefs() as root:
+        others = root / "instances" / "timerlat_of_another"
+        others.mkdir()
+        try:
+            before = host_state()
+            with tracefs.rtla_undone(root):
+                (root / "instances" / "timerlat_hist").mkdir()
+                (root / "instances" / "timerlat_hist" / "events/sched/enable").write_text("1")
+            assert host_state() == before
+        finally:
+            others.rmdir()
+
+
+def test_settings_of_the_tracers_are_put_back(tmp_path):
+    (tmp_path / "instances").mkdir()
+    (tmp_path / "osnoise" / "per_cpu").mkdir(parents=True)
+    (tmp_path / "osnoise" / "period_us").write_text("1000000")
+    with tracefs.rtla_undone(tmp_path):
+        (tmp_path / "osnoise" / "period_us").write_text("5")
+    assert (tmp_path / "osnoise" / "period_us").read_text() == "1000000"
+
+
 @needs_rtla
 def test_rtla_is_recorded_where_the_kernel_has_its_tracers(tmp_path):
     before = host_state()

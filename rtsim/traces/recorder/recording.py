@@ -204,7 +204,7 @@ def _rtla(tool: str) -> Callable[[Path, Plan, _Log], None]:
             "rtla", tool, "hist", "-c", format_cpulist(plan.cpus), "-d", f"{plan.duration_s}s", "-b", "1",
             "-E", str(_RTLA_ENTRIES),
         ]  # fmt: skip
-        with ftrace.tracefs():
+        with ftrace.tracefs() as root, ftrace.rtla_undone(root):
             _run(tool, command, plan.duration_s, work / f"{tool}.txt", log)
 
     return run

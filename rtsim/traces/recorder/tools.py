@@ -13,8 +13,8 @@ from types import FrameType
 
 __all__ = ["Interrupted", "ToolError", "installed", "interruptible", "run_tool"]
 
-_GRACE_S = 5.0
-"""What a tool gets to write its results and tidy up before it is killed."""
+_GRACE_S = 15.0
+"""What a tool gets to write its results and tidy up before it is killed; rtla needs seconds on a slow machine."""
 _OVERTIME_S = 30.0
 
 

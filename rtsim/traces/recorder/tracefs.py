@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rtsim.inputs.errors import InputError
 
-__all__ = ["EVENTS", "Instance", "available_tracers", "tracefs", "tracefs_mounted"]
+__all__ = ["EVENTS", "Instance", "available_tracers", "rtla_undone", "tracefs", "tracefs_mounted"]
 
 TRACEFS = Path("/sys/kernel/tracing")
 _OTHER_PLACES = (TRACEFS, Path("/sys/kernel/debug/tracing"))
@@ -73,6 +73,27 @@ def tracefs() -> Iterator[Path]:
 def available_tracers(root: Path) -> tuple[str, ...]:
     """Return the tracers of this kernel."""
     return tuple((root / "available_tracers").read_text().split())
+
+
+@contextmanager
+def rtla_undone(root: Path) -> Iterator[None]:
+    """Take back what rtla did to tracefs inside, which it does itself unless it is killed.
+
+    These are its instances, and the settings of the osnoise and timerlat tracers, which all instances share.
+    """
+    instances = root / "instances"
+    before = {path.name for path in instances.iterdir()}
+    settings = {path: path.read_text() for path in (root / "osnoise").glob("*") if path.is_file()}
+    try:
+        yield
+    finally:
+        for path in instances.iterdir():
+            if path.name not in before and path.name.startswith(("timerlat", "osnoise")):
+                _remove(path)
+        for path, value in settings.items():
+            with contextlib.suppress(OSError):
+                if path.read_text() != value:
+                    path.write_text(value)
 
 
 class Instance:
@@ -152,7 +173,7 @@ class Instance:
 def _remove(path: Path) -> None:
     if not path.is_dir():
         return
-    for name, value in (("tracing_on", "0"), ("events/enable", "0")):
+    for name, value in (("tracing_on", "0"), ("events/enable", "0"), ("current_tracer", "nop")):
         with contextlib.suppress(OSError):
             (path / name).write_text(value)
     with contextlib.suppress(OSError):
