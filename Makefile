@@ -7,7 +7,7 @@ NOVA_BIN := .venv-nova/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-nova lint bench docs clean
+.PHONY: help demo test test-slow test-nova validation lint bench docs clean
 
 help:  ## show these lines
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -33,6 +33,9 @@ test-slow: .venv/test  ## the long statistical suites
 
 test-nova: .venv/test .venv-nova/installed  ## placement against the real Nova, which gets an environment of its own
 	RTSIM_NOVA_PYTHON=$(abspath $(NOVA_BIN))/python $(BIN)/python -m pytest -m nova $(PYTEST)
+
+validation: .venv/core  ## the scheduler beside recorded kernels, into docs/validation.md
+	$(BIN)/python tools/validation.py
 
 lint: .venv/lint  ## ruff, mypy, import rules
 	$(BIN)/ruff check

@@ -53,6 +53,7 @@ class ProfileNumbers(_Table):
         data = yaml.safe_load(text)
         found: Rows = [("entry", "what", "source")]
         found += _costs(data["costs"], "costs")
+        found += _costs(data.get("workload", {}), "workload")
         for section in ("noise", "guest_noise", "emulator", "vcpu_exits"):
             for entry in data.get(section, []):
                 rest = {key: value for key, value in entry.items() if key not in ("name", "source")}
@@ -61,6 +62,9 @@ class ProfileNumbers(_Table):
 
 
 def _costs(entry: Mapping[str, Any], place: str) -> Iterator[tuple[str, ...]]:
+    if not isinstance(entry, Mapping):
+        yield f"`{place}`", str(entry), ""
+        return
     if "source" in entry:
         rest = {key: value for key, value in entry.items() if key != "source"}
         yield f"`{place}`", _written(rest), _text(entry["source"])
@@ -94,6 +98,8 @@ class ModelKeys(_Table):
         model: type[BaseModel] = getattr(importlib.import_module(module), path)
         found: Rows = [("key", "value", "default")]
         for key, field in model.model_fields.items():
+            if field.exclude:
+                continue
             found.append((f"`{field.alias or key}`", _type(field), _default(field)))
         return found
 

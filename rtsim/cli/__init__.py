@@ -1,4 +1,4 @@
-"""The command line: ``rtsim pin | run | compare | validate | report``.
+"""The command line: ``rtsim pin | run | compare | who | validate | report``.
 
 Every command is a function in a module of its own. What goes wrong ends here, in one line on standard error and an exit
 status: 1 a validation beyond its tolerance, 2 input that cannot be used, 3 what Nova refuses, 130 Ctrl-C, 70 a fault
@@ -20,6 +20,7 @@ from rtsim.cli.pin import pin
 from rtsim.cli.report import report
 from rtsim.cli.run import run
 from rtsim.cli.validate import validate
+from rtsim.cli.who import who
 from rtsim.inputs.errors import RtsimError
 
 __all__ = ["app", "main", "status"]
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (pin, run, compare, validate, report):
+for command in (pin, run, compare, who, validate, report):
     app.command()(command)
 
 

@@ -7,7 +7,7 @@ reschedules once, when the last of them is over (`rtsim.engine.entry`).
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, execution, idle, observe, softirq, timers, trace
+from rtsim.engine import calendar, execution, idle, observe, sched_timers, softirq, timers, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -177,6 +177,9 @@ def _hrtimer_interrupt(s: State, cpu: int) -> int:
         c.irq_read = c.irq_entered = now
         c.irq_retries = 0
     while True:
+        if c.sched_timer_at <= c.irq_read and c.sched_timer_at <= timers.next_expiry(s, cpu):
+            core.run_sched_timer(s, sched_timers.pop_expired(s, cpu))
+            continue
         if timers.soft_expired(s, cpu, c.irq_read):
             c.soft_activated = 1
             softirq.raise_softirq(s, cpu, VEC_HRTIMER, cost(s, cpu, s.kernels[c.kernel].ktimers))

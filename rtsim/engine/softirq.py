@@ -148,6 +148,11 @@ def continue_thread(s: State, cpu: int) -> bool:
     if t.softirq_round == 0:
         pending = c.softirq_pending & t.softirq_vectors
         if pending == 0:
+            leaving = cost(s, cpu, s.kernels[c.kernel].softirq_exit) if t.softirq_rounds > 0 else 0
+            t.softirq_rounds = 0
+            if leaving > 0:
+                execution.begin_base(s, cpu, TASK_RUNS, leaving)
+                return True
             core.block_current(s, cpu, SLEEPING)
             return False
         t.softirq_until = _jiffies_limit(s, cpu)
@@ -170,6 +175,8 @@ def end_thread_stretch(s: State, cpu: int) -> None:
     """End a vector's stretch in the thread on `cpu`; between two batches of rounds it can be preempted."""
     c = s.cpus[cpu]
     t = s.tasks[c.curr]
+    if t.softirq_round == 0:  # it was on its way to sleep
+        return
     if lowest_bit(t.softirq_round) == VEC_HRTIMER and _expire_soft_timer(s, cpu):
         return
     t.softirq_round &= t.softirq_round - 1

@@ -15,7 +15,11 @@ from rtsim.engine.jit import INTERPRETED
 
 __all__ = [
     "ARRAYS",
+    "CFS_RQ",
     "CPU",
+    "DL_ENTITY",
+    "ENTITY",
+    "GROUP",
     "HISTOGRAMS",
     "JOB",
     "KERNEL",
@@ -24,9 +28,13 @@ __all__ = [
     "NEVER",
     "NONE",
     "OP",
+    "RT_RQ",
+    "SCHED_TIMER",
     "SLOT",
     "SOURCE",
     "TASK",
+    "TASK_LIST",
+    "TIMER",
     "TRACE",
     "WATCH",
     "WORDS_PER_ARRAY",
@@ -64,7 +72,7 @@ PREEMPT_NONE, PREEMPT_VOLUNTARY, PREEMPT_FULL, PREEMPT_LAZY, PREEMPT_RT = 0, 1, 
 RESCHED, RESCHED_LAZY = 1, 2
 
 # Scheduling policies, strongest class first.
-STOP, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5
+STOP, DEADLINE, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5, 6
 
 # Task states.
 SLEEPING, RUNNABLE, BLOCKED = 0, 1, 2
@@ -78,8 +86,21 @@ EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO = 0, 1, 2, 3
 # Fair classes.
 CFS, EEVDF = 0, 1
 
+# What protects a running EEVDF entity: its deadline; a virtual time; a virtual time that losing wake-ups move.
+PARITY_DEADLINE, PARITY_VPROT, PARITY_MOVED = 0, 1, 2
+
+# What a timer of the scheduler is for, and whose it is: a realtime queue's, a group's, a CPU's, a task's.
+T_RT_PERIOD, T_CFS_PERIOD, T_CFS_SLACK, T_FAIR_SERVER, T_DEADLINE = 0, 1, 2, 3, 4
+
+RT_PRIORITIES = 100
+"""Kernel priorities of the stop and realtime classes: -1 to 98."""
+LISTS = RT_PRIORITIES + 1
+"""Lists of tasks of a CPU: one a realtime priority, and one of its fair tasks."""
+
 # Operations of a task's program.
-OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST, OP_SOFTIRQ = 0, 1, 2, 3, 4, 5
+OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST, OP_RUNTIME, OP_START, OP_SLEEP, OP_BLOCK = 0, 1, 2, 3, 4, 5, 6, 7, 8
+OP_LOOP, OP_EXIT, OP_LOCK, OP_UNLOCK, OP_WAIT, OP_SIGNAL, OP_BROADCAST = 9, 10, 11, 12, 13, 14, 15
+OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ = 16, 17, 18, 19, 20
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT = 0, 1, 2, 3, 4, 5
@@ -158,6 +179,7 @@ MACHINE = _dtype("""
     n_causes:       length of a cause vector
     source_slots:   first slot of a noise source
     heap_size[2]:   armed slots: of CPUs, of noise sources
+    here:           CPU whose kernel code is being executed
     next_at:        ns, next event when `advance` returned
     handling:       slot whose event is being handled and that still stands in the heap, or -1
     trace_next:     trace records written so far; record n is at n modulo the trace's length
@@ -177,16 +199,41 @@ KERNEL = _dtype(f"""
     sched_latency:  ns, CFS targeted period
     min_granularity: ns, CFS least slice
     wakeup_granularity: ns, CFS
+    idle_min_granularity: ns, CFS least slice of idle entities among others
+    sched_nr_latency: CFS: more tasks than this stretch the period
+    alt_period:     1 = CFS counts the tasks of the whole hierarchy, not of the queue
     base_slice:     ns, EEVDF request
+    quantum:        ns, EEVDF without run to parity: what a running entity is protected for
+    run_to_parity:  1 = a running entity is protected for its slice
+    protection:     EEVDF: how
+    preempt_short:  1 = EEVDF: a shorter slice overrides protection
+    delay_dequeue:  1 = EEVDF: a sleeper stays queued until it is eligible
+    custom_slice:   1 = EEVDF: slices can be set, and groups ask for the shortest below
+    keep_deadline:  1 = EEVDF: an entity that changes queue keeps its relative deadline
+    pick_buddy:     1 = EEVDF: a next buddy that is eligible is picked first
+    lag_of_queue:   1 = EEVDF: lag is limited by the longest slice of the queue, not by twice the own one
+    reweight_defect: 1 = EEVDF: a new weight places a queued entity anew
+    yield_forfeits: 1 = EEVDF: sched_yield gives the rest of the request up
+    clock_skip:     1 = schedule() goes on with the clock of the wake-up that asked for it
+    irq_time_accounting: 1 = tasks are not charged for interrupts
+    bandwidth_slice: ns, run time a queue draws from its group at once
+    rt_runtime:     ns of each period that realtime tasks may run, NEVER = unlimited
+    rt_period:      ns
+    rt_group_sched: 1 = groups have realtime budgets of their own
+    fair_server_runtime: ns of each period that the fair server may run, 0 = there is none
+    fair_server_period: ns
+    fair_server_idle_wait: 1 = the fair server stops after a period that its CPU idled through
     rr_ticks:       ticks of a round-robin slice
     context_switch: table of costs, ns, as all below
     syscall_exit:   return of a woken task to user space
     irq_entry:      interrupt entry
     timer_irq:      hrtimer interrupt
     tick:           tick handler
+    hrtimer_program: what a task computes to arm the timer it sleeps on
     wake:           one wake-up in an interrupt
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
+    softirq_exit:   a thread that runs softirqs, from the last one to sleeping
     schedule:       schedule() before the switch
     preempt_fair:   a wake-up's test against a running fair task
     cgroup_level:   a wake-up, for each cgroup level of its task
@@ -230,7 +277,10 @@ CPU = _dtype(f"""
     wake_head:      task list to be woken by the next interrupt
     curr:           task on this CPU, or being switched to; -1 idle
     prev:           task switched from last, -1 idle
-    need_resched:   RESCHED or RESCHED_LAZY
+    need_resched:   whether to reschedule: RESCHED at the next point that allows it, RESCHED_LAZY later
+    clock:          ns, reading of the run queue's clock
+    clock_task:     ns, the same reading without interrupts, where those are accounted
+    clock_skip:     1 = schedule() does not read it anew
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
     idle_from:      ns, since when it idles
     tick_at:        ns, next tick, NEVER = stopped
@@ -240,14 +290,13 @@ CPU = _dtype(f"""
     tick_offset:    ns, its ticks come that long after multiples of 1/HZ
     timer_head[2]:  task whose hrtimer expires first, of the hard and the soft base
     soft_activated: 1 = the HRTIMER softirq has been raised and has not yet run
-    rt_head:        strongest queued stop or realtime task
-    fair_head:      leftmost queued fair task (CFS: by vruntime; EEVDF: by deadline)
-    nr_running:     runnable tasks, the running one included
-    nr_fair:        of these, fair ones
-    load:           sum of weights of runnable fair tasks
-    min_vruntime:   ns of virtual time
-    buddy_next:     CFS next buddy, -1 none
-    buddy_last:     CFS last buddy
+    sched_timer:    timer of the scheduler that expires first, -1 none
+    sched_timer_at: ns, when; NEVER = none
+    nr_running:     runnable tasks, the running one and those whose dequeue is delayed included
+    rt_bitmap[4]:   bits of the priorities with waiting tasks, 32 a word
+    dl_head:        deadline entity that may run with the earliest deadline, -1 none
+    dl_nr_running:  deadline entities that may run
+    idle_exec_start: ns, start of the idle time that the fair server has not yet been charged for
     watch_head:     first watch charged by this CPU
     task_ns:        ns accounted: tasks and switches to them
     irq_ns:         interrupts and NMI
@@ -264,15 +313,13 @@ TASK = _dtype(f"""
     cpu:            CPU it is on or was last on
     policy:         scheduling policy
     prio:           kernel priority: 0..98 realtime, 100..139 fair
-    weight:         fair weight
-    group_levels:   cgroup levels above its run queue
+    group:          its cgroup, row of `groups`, -1 root
     kthread:        1 = runs in the kernel: preemption points matter
     state:          task state
     allowed[{AFFINITY_WORDS}]: affinity mask over its kernel's CPUs
     nr_allowed:     CPUs in it
-    queued:         1 = in a run queue
-    next:           run queue link
-    prev:           run queue link
+    next:           link in a list of its CPU: of its realtime priority, while it waits; of fair tasks
+    prev:           link
     wake_next:      link in CPU.wake_head; -1 end
     wake_pending:   1 = in CPU.wake_head
     timer_cpu:      CPU whose hrtimer queue it is in, -1 none
@@ -285,10 +332,13 @@ TASK = _dtype(f"""
     pc:             operation at hand, row of `ops`
     left:           ns, work left in it while off the CPU, NONE = not begun
     fresh:          1 = woken and not yet back in user space
-    period:         ns of OP_TIMER
+    first:          ns, start of its program, from which its timers count
+    rest:           ns, work beyond the clock reading that OP_RUN runs towards
+    ends_at:        ns, end of OP_RUNTIME, 0 = not begun
     catch_up:       1 = missed releases are served late; 0 = skipped
     release:        ns, release of the current activation
-    released:       1 = it has had one
+    released:       1 = that activation is not complete yet
+    polls:          1 = reads the clock all the time: a gap between two readings is a sample
     softirq_vectors: bits: vectors that this thread runs
     softirq_round:  bits: vectors of its round under way, the running one lowest
     softirq_rounds: rounds of its batch
@@ -303,21 +353,13 @@ TASK = _dtype(f"""
     exit_reason:    vCPU: why it left the guest
     io_left:        ns, vCPU: work in QEMU asked for by the exit
     lock:           lock of its guest, -1 none
-    holds:          1 = it has that lock
-    lock_next:      link among its waiters
-    vruntime:       ns of virtual time
-    deadline:       EEVDF virtual deadline
-    vlag:           EEVDF lag while off the queue
-    protect:        EEVDF deadline at the last pick (run to parity)
-    exec_start:     ns, start of the stretch not yet charged to vruntime
-    exec_sum:       ns charged
-    exec_at_pick:   exec_sum at the last pick
+    lock_next:      link among the waiters of a lock
     rr_left:        ticks left of a round-robin slice
     to_tail:        1 = goes to the tail of its priority when it leaves the CPU
     watch:          row of `watches`, -1 not observed
     waking_at:      ns of the last wake-up
     run_from:       ns of the last switch to it
-    waits_for_lock: 1 = among the waiters of its lock
+    waits_for_lock: 1 = among the waiters of a mutex
     cpu_ns:         ns on a CPU
     wakeups:        count
     skipped:        releases skipped
@@ -326,9 +368,142 @@ TASK = _dtype(f"""
     migrations:     changes of CPU
 """)
 
+ENTITY = _dtype("""
+    load:           weight times 1024
+    weight:         weight that calculations use
+    queue:          row of `cfs_rqs` it is, or was last, queued in
+    my_q:           row of `cfs_rqs` that a group's entity stands for, -1 = a task
+    depth:          levels above
+    on_rq:          1 = belongs to its queue: waits there, runs, or is delayed
+    delayed:        1 = does not want to run, but stays queued until it is eligible
+    vruntime:       ns of virtual time
+    relative:       1 = vruntime counts from its queue's min_vruntime (CFS, between two CPUs)
+    migrated_awake: 1 = it changes CPU without having slept (CFS)
+    deadline:       ns of virtual time (EEVDF)
+    rel_deadline:   1 = deadline counts from vruntime
+    vlag:           ns of virtual time behind the queue, while it is in none
+    slice:          ns, its request
+    custom_slice:   1 = not the default request
+    protect:        deadline, or virtual time, that protects it while it runs
+    exec_start:     ns, start of the stretch not yet charged
+    sum_exec:       ns charged
+    exec_at_pick:   sum_exec when it last began to run
+    key:            order in the timeline
+    heap:           its fixed random number
+    left:           timeline: child with lower keys
+    right:          timeline: child with higher keys
+    up:             timeline: parent
+    min_vruntime:   least vruntime in its subtree
+    min_slice:      shortest slice there
+    max_slice:      longest slice there
+""")
+
+CFS_RQ = _dtype("""
+    cpu:            whose
+    group:          row of `groups`, -1 = root
+    entity:         what stands for it one level up, -1 at the root
+    curr:           entity that runs, -1 none
+    root:           timeline: root
+    leftmost:       timeline: first
+    nr_running:     entities in it, the running one included
+    nr_idle:        of these, idle ones
+    h_nr_running:   tasks in it and below
+    h_nr_runnable:  of these, those that want to run
+    h_nr_idle:      of the tasks, idle ones
+    load:           sum of the loads of its entities
+    min_vruntime:   base of virtual time: CFS the least, never going back; EEVDF the mean when last worked out
+    avg_vruntime:   EEVDF: sum of (vruntime - min_vruntime) * weight over those that wait
+    avg_load:       EEVDF: sum of their weights
+    next:           buddy to run next, -1 none
+    last:           buddy to return to (CFS)
+    skip:           buddy to pass over (CFS)
+    runtime_remaining: ns it may run before it asks its group
+    throttled:      1 = ran out of run time
+    throttle_count: throttled queues among it and those above
+    throttled_next: link of its group's throttled queues
+    load_sum:       PELT sum
+    load_avg:       PELT average
+    load_updated:   ns, to when
+    period_contrib: us of the present PELT period
+    load_contrib:   load_avg last published to the group
+    load_told:      ns, when
+""")
+
+RT_RQ = _dtype("""
+    rt_nr_running:  realtime tasks in it and below that are not throttled further down, the running one included
+    rr_nr_running:  of these, round-robin ones
+    rt_time:        ns that its tasks have run in this period
+    rt_throttled:   1 = they may not run until a period ends
+    rt_runtime:     ns of each period that they may run, NEVER = unlimited
+    rt_period:      ns
+    rt_timer:       row of `sched_timers`: the period of this group, or kernel, on all its CPUs
+""")
+
+DL_ENTITY = _dtype("""
+    dl_runtime:     ns it may run in each period; 0 = there is no such entity
+    dl_deadline:    ns, relative deadline
+    dl_period:      ns
+    runtime:        ns left, negative when overrun
+    deadline:       ns, absolute deadline
+    on_rq:          1 = may run: in the list of its CPU
+    next:           link in CPU.dl_head, by deadline
+    throttled:      1 = waits for its timer
+    yielded:        1 = has given the rest of its budget up
+    defer:          1 = a server, to run only as late as its budget allows
+    defer_armed:    1 = a deferred server waits for that point
+    defer_running:  1 = it was reached: the server runs, or is replenished, like a task
+    defer_idle:     1 = its CPU has idled a whole budget away since
+    server_active:  1 = a server that has been started
+    timer:          row of `sched_timers`, -1 none
+""")
+
+GROUP = _dtype("""
+    kernel:         row of `kernels`
+    first_queue:    its queue on that kernel's first CPU; the others follow
+    shares:         cpu.shares times 1024
+    idle:           1 = cpu.idle
+    spread:         1 = its tasks may run on more than one CPU
+    load_avg:       sum of what its queues have published
+    quota:          ns a period, 0 = no limit
+    period:         ns
+    burst:          ns
+    rt_runtime:     ns of each period that its realtime tasks may run on one CPU
+    rt_period:      ns
+    runtime:        ns in the pool
+    period_timer:   row of `sched_timers`
+    slack_timer:    row of `sched_timers`
+    period_at:      ns, end of a period: its grid
+    period_active:  1 = the period timer runs
+    idle_periods:   1 = nothing was drawn since the last refill
+    throttled_head: first queue that ran out, -1 none
+    throttled_tail: last one
+""")
+
+TASK_LIST = _dtype("""
+    head:           first task, -1 none
+    tail:           last task
+""")
+
+SCHED_TIMER = _dtype("""
+    kind:           what for
+    entity:         whose
+    cpu:            where it expires
+    at:             ns, when; NEVER = not started
+    expiry:         ns, when it last expired
+    next:           link in CPU.sched_timer
+""")
+
 OP = _dtype("""
     code:           what to do
-    value:          OP_RUN: table of durations, -1 = for ever; OP_JUMP: row of `ops`
+    value:          a table, ns, or a row of `ops`, `timers`, `masks` or `locks`: engine/program.py says which
+    extra:          ns, a count, or a row of `locks`
+    done:           OP_LOOP: times done
+""")
+
+TIMER = _dtype("""
+    expires:        ns, last expiry
+    begun:          1 = it has one; its first use counts from the task's start
+    relative:       1 = an expiry in the past moves it to the present
 """)
 
 JOB = _dtype("""
@@ -338,9 +513,10 @@ JOB = _dtype("""
 """)
 
 LOCK = _dtype("""
-    owner:          task, -1 free
+    owner:          mutex: task, -1 free
     head:           first waiter, -1 none
     tail:           last waiter
+    missing:        barrier: tasks that have yet to come before the last one
 """)
 
 SOURCE = _dtype("""
@@ -411,9 +587,18 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "kernels": (KERNEL, 1),
     "cpus": (CPU, 1),
     "tasks": (TASK, 1),
+    "entities": (ENTITY, 1),  # one a task, then one a queue of a group
+    "cfs_rqs": (CFS_RQ, 1),  # one a CPU, then those of the groups
+    "rt_rqs": (RT_RQ, 1),  # as `cfs_rqs`
+    "dl_entities": (DL_ENTITY, 1),  # one a task, then one a CPU: its fair server
+    "groups": (GROUP, 1),
+    "task_lists": (TASK_LIST, 1),  # (CPUs * LISTS,)
+    "sched_timers": (SCHED_TIMER, 1),
     "ops": (OP, 1),
     "jobs": (JOB, 1),
-    "locks": (LOCK, 1),
+    "timers": (TIMER, 1),
+    "masks": (_INT64, 2),  # (masks, AFFINITY_WORDS): what OP_AFFINITY sets
+    "locks": (LOCK, 1),  # mutexes, condition variables and barriers
     "sources": (SOURCE, 1),
     "calendar": (SLOT, 1),
     "tables": (_INT64, 2),  # (tables, TABLE_SIZE + 1): the last column holds the value of a constant, or NONE
@@ -439,8 +624,17 @@ class State:
     kernels: npt.NDArray[Any]
     cpus: npt.NDArray[Any]
     tasks: npt.NDArray[Any]
+    entities: npt.NDArray[Any]
+    cfs_rqs: npt.NDArray[Any]
+    rt_rqs: npt.NDArray[Any]
+    dl_entities: npt.NDArray[Any]
+    groups: npt.NDArray[Any]
+    task_lists: npt.NDArray[Any]
+    sched_timers: npt.NDArray[Any]
     ops: npt.NDArray[Any]
     jobs: npt.NDArray[Any]
+    timers: npt.NDArray[Any]
+    masks: npt.NDArray[np.int64]
     locks: npt.NDArray[Any]
     sources: npt.NDArray[Any]
     calendar: npt.NDArray[Any]

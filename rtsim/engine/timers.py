@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from rtsim.engine import calendar
 from rtsim.engine.jit import handler
-from rtsim.engine.state import FIFO, NEVER, OTHER, PREEMPT_RT, RR, State
+from rtsim.engine.state import NEVER, OTHER, PREEMPT_RT, State
 
 __all__ = [
     "HARD_BASE",
@@ -50,7 +50,7 @@ def timer_slot(s: State, cpu: int) -> int:
 def next_expiry(s: State, cpu: int) -> int:
     """Return the earliest hard expiry of the timers and the tick of `cpu`, NEVER if there is none."""
     c = s.cpus[cpu]
-    earliest = c.tick_at
+    earliest = min(c.tick_at, c.sched_timer_at)
     if c.timer_head[HARD_BASE] >= 0:
         earliest = min(earliest, s.tasks[c.timer_head[HARD_BASE]].timer_hard)
     if c.timer_head[SOFT_BASE] >= 0 and c.soft_activated == 0:
@@ -220,18 +220,13 @@ def update_tick(s: State, cpu: int) -> None:
 
 @handler
 def _full_tick_needed(s: State, cpu: int) -> bool:
-    # sched_can_stop_tick asks round-robin tasks first (more than one need it), then FIFO ones (any lets it stop), then
-    # fair ones (more than one need it)
+    # sched_can_stop_tick asks deadline entities first (any needs it), then round-robin tasks (more than one need it),
+    # then FIFO ones (any lets it stop), then fair ones (more than one need it)
     c = s.cpus[cpu]
-    if c.curr < 0 or c.nr_running <= 1:
+    if c.curr < 0:
         return False
-    round_robin = int(s.tasks[c.curr].policy == RR)
-    fifo = s.tasks[c.curr].policy == FIFO
-    task = c.rt_head
-    while task >= 0:
-        round_robin += int(s.tasks[task].policy == RR)
-        fifo = fifo or s.tasks[task].policy == FIFO
-        task = s.tasks[task].next
-    if round_robin > 0:
-        return round_robin > 1
-    return not fifo and c.nr_fair > 1
+    if c.dl_nr_running > 0:
+        return True
+    if s.rt_rqs[cpu].rr_nr_running > 0:
+        return s.rt_rqs[cpu].rr_nr_running > 1
+    return s.rt_rqs[cpu].rt_nr_running == 0 and s.cfs_rqs[cpu].h_nr_running > 1

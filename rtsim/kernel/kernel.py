@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from rtsim.inputs.errors import InputError, shown
+from rtsim.kernel.ablation import ablated, checked_ablations
 from rtsim.kernel.commandline import CommandLine
 from rtsim.kernel.features import Features, features, rule
-from rtsim.kernel.isolation import Isolation
+from rtsim.kernel.isolation import Isolation, Masks
 from rtsim.kernel.release import NEWEST_SERIES, Release
 from rtsim.kernel.sysctl import checked_config, checked_sysctl
 
@@ -30,6 +31,8 @@ class Kernel:
     command_line: CommandLine
     config: Mapping[str, bool] = field(hash=False)
     sysctl: Mapping[str, int | None] = field(hash=False)
+    ablate: tuple[str, ...] = ()
+    """Rules left out, for validation only."""
 
     @classmethod
     def of(
@@ -41,6 +44,7 @@ class Kernel:
         cmdline: str = "",
         config: Mapping[str, object] | None = None,
         sysctl: Mapping[str, object] | None = None,
+        ablate: Iterable[object] = (),
         source: str = "kernel",
     ) -> Kernel:
         """Return the kernel that these settings give.
@@ -54,6 +58,8 @@ class Kernel:
             ``preempt=`` on the command line overrides it, except on an rt build.
         config, sysctl
             Values that differ from Debian's.
+        ablate
+            Rules to leave out (`rtsim.kernel.ablation.ABLATIONS`); for validation only.
         source
             Name of the file in errors.
 
@@ -82,6 +88,7 @@ class Kernel:
             command_line=command_line,
             config=checked_config(config or {}, source),
             sysctl=checked_sysctl(sysctl or {}, source),
+            ablate=checked_ablations(ablate, source),
         )
 
     @property
@@ -106,19 +113,34 @@ class Kernel:
         return self._tunable("sched_rt_period_us") * 1000
 
     @property
+    def fair_server_runtime_ns(self) -> int:
+        """Run time the fair server gets in each period, where the release has one; 0: none."""
+        return self._tunable("fair_server_runtime_ns")
+
+    @property
+    def fair_server_period_ns(self) -> int:
+        """Period of the fair server."""
+        return self._tunable("fair_server_period_ns")
+
+    @property
     def rr_timeslice_ticks(self) -> int:
         """Ticks of a round-robin slice, at least one."""
         return max(1, self._tunable("sched_rr_timeslice_ms") * self.hz // 1000)
 
-    def isolation(self, cpus: Iterable[int]) -> Isolation:
-        """Return what the command line isolates on a machine with these CPUs.
+    @property
+    def cfs_bandwidth_slice_ns(self) -> int:
+        """Run time that a CPU draws at once from the pool of a group with cpu.max."""
+        return self._tunable("sched_cfs_bandwidth_slice_us") * 1000
+
+    def isolation(self, cpus: Iterable[int], masks: Masks | None = None) -> Isolation:
+        """Return what the command line, and masks written after boot, isolate on a machine with these CPUs.
 
         Raises
         ------
         InputError
-            It names CPUs that do not exist, leaves none for housekeeping, or contradicts itself.
+            They name CPUs that do not exist, leave none for housekeeping, or contradict each other.
         """
-        return Isolation.of(self.command_line, cpus)
+        return Isolation.of(self.command_line, cpus, series=self.release.series, masks=masks or Masks())
 
     def features(self, n_cpus: int) -> Features:
         """Return the scheduler's rules with `n_cpus` on line, own tunables and build options applied."""
@@ -130,7 +152,7 @@ class Kernel:
                 changes[feature] = value
         if self.config["rt_group_sched"]:
             changes["guard"] = "rt_throttling"
-        return replace(found, **changes)  # type: ignore[arg-type]
+        return ablated(replace(found, **changes), self.ablate)  # type: ignore[arg-type]
 
     def _tunable(self, name: str) -> int:
         value = self.sysctl[name]

@@ -1,44 +1,74 @@
-"""Threads that a kernel has on each CPU for softirqs, by release, preemption model and command line."""
+"""The kernel's own threads: policy, priority and place of each, by release and preemption model.
+
+Sources: kernel/{softirq,smpboot,stop_machine,irq_work,workqueue,watchdog}.c, kernel/rcu/tree.c, tree_nocb.h and
+tree_plugin.h, mm/{vmscan,compaction,ksm,khugepaged}.c of 6.1.192 and 6.12.117, and the threads of running 6.1 and
+6.1-rt kernels. What they do and how often is a profile's matter.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from rtsim.kernel.features import rule
 from rtsim.kernel.kernel import Kernel
 
-__all__ = ["IRQ_THREAD_PRIORITY", "SOFTIRQ_VECTORS", "SoftirqThread", "softirq_threads"]
-
-SOFTIRQ_VECTORS = (
-    "hi", "timer", "net_tx", "net_rx", "block", "irq_poll", "tasklet", "sched", "hrtimer", "rcu",
-)  # fmt: skip
-"""In the order in which a round runs them."""
+__all__ = ["IRQ_THREAD_PRIORITY", "KTHREADS", "KernelThread", "kernel_threads"]
 
 IRQ_THREAD_PRIORITY = 50
-"""SCHED_FIFO priority of a threaded interrupt handler: MAX_RT_PRIO / 2."""
+"""SCHED_FIFO priority of a handler that runs as a thread: MAX_RT_PRIO / 2 (``sched_set_fifo``)."""
 
-TIMER_VECTORS = ("timer", "hrtimer")
+Place = Literal["cpu", "kthread", "worker", "node", "offload"]
 
 
 @dataclass(frozen=True)
-class SoftirqThread:
-    """One of a CPU's threads: its role is its name without ``/N``."""
+class KernelThread:
+    """One kind of kernel thread."""
 
-    role: str
+    name: str
+    """``{cpu}`` stands for its CPU, ``{node}`` for its NUMA node."""
     policy: str
+    """stop, fifo or other."""
     priority: int
-    vectors: tuple[str, ...]
+    """Of fifo; of other, the nice value."""
+    place: Place
+    """``cpu``: bound, one a CPU; ``kthread``: where unbound kernel threads run; ``worker``: in the mask of unbound
+    workqueues; ``node``: on the CPUs of its node; ``offload``: as ``kthread``, where another CPU's callbacks are
+    offloaded."""
+    does: str
+    rt: bool | None = None
+    """Only with PREEMPT_RT, only without, or with both."""
+    since: tuple[int, int] = (0, 0)
+    until: tuple[int, int] = (99, 0)
+    """First series without it."""
+    noise: tuple[str, ...] = ()
+    """Sources of noise in profiles that are this thread's work."""
 
 
-def softirq_threads(kernel: Kernel) -> tuple[SoftirqThread, ...]:
-    """Return the threads that run softirqs on each CPU of `kernel`.
+KTHREADS = (
+    KernelThread("migration/{cpu}", "stop", 0, "cpu", "migrations, stop-machine", noise=("watchdog",)),
+    KernelThread("watchdog/{cpu}", "fifo", 99, "cpu", "soft lockup check", until=(4, 19), noise=("watchdog",)),
+    KernelThread("cpuhp/{cpu}", "other", 0, "cpu", "CPU hotplug, else asleep"),
+    KernelThread("ksoftirqd/{cpu}", "other", 0, "cpu", "softirqs left by interrupts", rt=False),
+    KernelThread("ksoftirqd/{cpu}", "other", 0, "cpu", "softirqs of interrupts", rt=True),
+    KernelThread("ktimers/{cpu}", "fifo", 1, "cpu", "timers of tasks that are not realtime", rt=True, since=(6, 1)),
+    KernelThread("irq_work/{cpu}", "fifo", 1, "cpu", "irq_work that may sleep", rt=True, since=(5, 16)),
+    KernelThread("rcuc/{cpu}", "fifo", 1, "cpu", "RCU callbacks of its CPU", rt=True, noise=("rcuc",)),
+    KernelThread("rcub/{node}", "fifo", 1, "kthread", "boosts tasks that hold RCU back", rt=True),
+    KernelThread("kworker/{cpu}:*", "other", 0, "cpu", "bound work: vmstat, drain", noise=("kworker", "vmstat")),
+    KernelThread("kworker/{cpu}:*H", "other", -20, "cpu", "bound work of high priority", noise=("kworker-high",)),
+    KernelThread("kworker/u*", "other", 0, "worker", "unbound work, remote ticks", noise=("kworker-unbound",)),
+    KernelThread("rcu_sched", "other", 0, "kthread", "RCU grace periods", rt=False),
+    KernelThread("rcu_preempt", "fifo", 1, "kthread", "RCU grace periods", rt=True),
+    KernelThread("rcuo*", "other", 0, "offload", "offloaded RCU callbacks", rt=False, noise=("rcuop",)),
+    KernelThread("rcuo*", "fifo", 1, "offload", "offloaded RCU callbacks", rt=True, noise=("rcuop",)),
+    KernelThread("kswapd{node}", "other", 0, "node", "reclaims memory of its node"),
+    KernelThread("kcompactd{node}", "other", 0, "node", "compacts memory of its node"),
+    KernelThread("ksmd", "other", 5, "kthread", "merges pages of guests", noise=("ksmd",)),
+    KernelThread("khugepaged", "other", 19, "kthread", "makes huge pages"),
+)  # fmt: skip
 
-    ksoftirqd takes what interrupts leave. ktimers, SCHED_FIFO 1, has the timers' vectors under PREEMPT_RT (from the
-    realtime patch of 6.1, in mainline since 6.13), and where mainline has it also with ``threadirqs``.
-    """
-    ktimers = kernel.preempt == "rt" and rule("ktimers_rt", kernel.release)
-    ktimers = ktimers or (kernel.force_irqthreads and rule("ktimers", kernel.release))
-    if not ktimers:
-        return (SoftirqThread("ksoftirqd", "other", 0, SOFTIRQ_VECTORS),)
-    others = tuple(vector for vector in SOFTIRQ_VECTORS if vector not in TIMER_VECTORS)
-    return (SoftirqThread("ksoftirqd", "other", 0, others), SoftirqThread("ktimers", "fifo", 1, TIMER_VECTORS))
+
+def kernel_threads(kernel: Kernel) -> tuple[KernelThread, ...]:
+    """Return the threads that a kernel of this release and preemption model has."""
+    series, rt = kernel.release.series, kernel.preempt == "rt"
+    return tuple(thread for thread in KTHREADS if thread.since <= series < thread.until and thread.rt in (None, rt))

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from rtsim.inputs.cpulist import parse_cpulist
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.models import StrictModel
+from rtsim.inputs.units import Duration
 from rtsim.kernel import CommandLine, Isolation
 from rtsim.profile.entries import Arrival, CostEntry, DistributionEntry, IdleEntry
 
@@ -25,6 +26,7 @@ __all__ = [
     "VcpuExit",
     "VmExit",
     "WorkItem",
+    "WorkloadCosts",
 ]
 
 CLASSES = ("hardware", "nmi", "irq", "softirq", "thread")
@@ -79,7 +81,7 @@ class PreemptOff(StrictModel):
 
 
 def _nothing() -> CostEntry:
-    return CostEntry.model_validate({"constant": 0, "source": "left out"})
+    return CostEntry.model_validate({"constant": "0 us", "source": "not told apart from the other costs"})
 
 
 def _one_microsecond() -> CostEntry:
@@ -108,15 +110,17 @@ class Costs(StrictModel):
     smt_speed: FactorEntry
     numa_remote: FactorEntry
     schedule: CostEntry = Field(default_factory=_nothing)
-    """From the end of the interrupt, or from blocking, to the switch."""
+    """From the end of an interrupt, or from blocking, to sched_switch."""
     preempt_fair: CostEntry = Field(default_factory=_nothing)
-    """Of a wake-up, where a fair task runs: the test whether it is preempted."""
+    """What a wake-up on top of a running fair task costs more than one on an idle CPU."""
     cgroup_level: CostEntry = Field(default_factory=_nothing)
-    """Of a wake-up, for each cgroup level of the task."""
+    """Each level of cgroups that a task is queued in."""
     irq_thread_hard: CostEntry = Field(default_factory=_one_microsecond)
     """What an interrupt whose handler is a thread does itself."""
     ktimers: CostEntry = Field(default_factory=_nothing)
-    """A run of ktimers, beyond the wake-ups it does."""
+    """PREEMPT_RT: a run of ktimers/N, up to its first wake-up."""
+    softirq_exit: CostEntry = Field(default_factory=_nothing)
+    """What a thread that runs softirqs computes from the last of them until it sleeps."""
 
     @field_validator("idle_exit")
     @classmethod
@@ -230,12 +234,22 @@ class VcpuExit(StrictModel):
     source: str = Field(min_length=1)
 
 
+class WorkloadCosts(StrictModel):
+    """What workloads do beside what they are told to."""
+
+    clock_poll: Duration = 0
+    """Time between two readings of the CPU clock by tasks that compute for a given time; 0: they read none."""
+    activation: CostEntry | None = None
+    """What one activation computes beside its work, such as clock readings; by default nothing."""
+
+
 class Profile(StrictModel):
     """A machine's numbers. Read one with `rtsim.profile.load_profile`."""
 
     version: Literal[1] = Field(alias="schema")
     description: str = ""
     costs: Costs
+    workload: WorkloadCosts = WorkloadCosts()
     noise: tuple[NoiseSource, ...] = ()
     guest_noise: tuple[NoiseSource, ...] = ()
     """Noise of the guest's own kernel, on the guest's CPUs."""

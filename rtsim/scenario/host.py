@@ -1,18 +1,33 @@
-"""A host: topology, kernel and profile, and the configuration of its nova-compute."""
+"""A host: topology, kernel, isolation and profile, and the configuration of its nova-compute."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtsim.inputs.errors import InputError
-from rtsim.kernel import Isolation, Kernel
+from rtsim.kernel import Isolation, Kernel, Masks, partitions_of
+from rtsim.kernel.devices import InterruptSource, interrupt_rates, read_interrupts, read_irq_affinity
+from rtsim.kernel.tuned import ThreadRule, TunedProfile, read_tuned
 from rtsim.nova import ComputeHost, NovaConf
-from rtsim.profile import Profile, load_profile
-from rtsim.scenario.schema import TOPOLOGY_FILES, HostModel, KernelModel, TopologyModel
-from rtsim.topology import Topology, read_capabilities, read_hwloc, read_lscpu, read_sysfs
+from rtsim.profile import NoiseSource, Profile, load_profile
+from rtsim.scenario.measured import is_device, measured_noise
+from rtsim.scenario.schema import TOPOLOGY_FILES, HostModel, InterruptsModel, KernelModel, TopologyModel
+from rtsim.scenario.who import Who, who_can_preempt
+from rtsim.topology import (
+    SchedDomain,
+    Topology,
+    read_capabilities,
+    read_hwloc,
+    read_lscpu,
+    read_sysfs,
+    scheduling_domains,
+)
+
+if TYPE_CHECKING:
+    from rtsim.scenario.cpu_sources import HostTask
 
 __all__ = ["Host", "kernel_of"]
 
@@ -25,6 +40,12 @@ class Host:
     kernel: Kernel
     profile: Profile
     compute: ComputeHost
+    masks: Masks = field(default_factory=Masks)
+    """What is written after boot: by tuned, and as cpusets."""
+    thread_rules: tuple[ThreadRule, ...] = ()
+    """Kernel threads whose policy tuned changes."""
+    interrupts: tuple[InterruptSource, ...] = ()
+    """Measured interrupts; empty: not measured."""
 
     @classmethod
     def of(cls, model: HostModel, folder: Path, source: str) -> Host:
@@ -40,25 +61,99 @@ class Host:
         release = options.pop("release", None)
         place = f"{source}: host.nova"
         conf = NovaConf.from_mapping(options, place)
+        tuned = _tuned(model, folder, topology)
+        kernel = kernel_of(_with_tuned(model.kernel, tuned), f"{source}: host.kernel")
+        masks = tuned.masks if tuned else Masks()
         return cls(
             topology=topology,
-            kernel=kernel_of(model.kernel, f"{source}: host.kernel"),
+            kernel=kernel,
             profile=load_profile(model.profile, model.profile_overrides or None, folder=folder),
             compute=ComputeHost.from_topology(topology, conf, None if release is None else str(release)),
+            masks=_with_cpusets(masks, model, kernel, topology, f"{source}: host.cpusets"),
+            thread_rules=tuned.threads if tuned else (),
+            interrupts=_interrupts(model.interrupts, folder) if model.interrupts else (),
         )
 
     @property
     def isolation(self) -> Isolation:
-        """What the kernel's command line isolates on this topology."""
-        return self.kernel.isolation(self.topology.cpu_ids)
+        """What the kernel's command line, tuned and cpusets isolate on this topology."""
+        return self.kernel.isolation(self.topology.cpu_ids, self.masks)
+
+    def noise_on(self, isolation: Isolation | None = None) -> list[tuple[NoiseSource, tuple[int, ...]]]:
+        """Return the sources of noise with the CPUs they strike: the profile's, but measured devices for its own.
+
+        Parameters
+        ----------
+        isolation
+            Another one than the host's.
+
+        Raises
+        ------
+        InputError
+            A source names CPUs that the host does not have.
+        """
+        where = isolation or self.isolation
+        found = self.profile.noise_on(where, len(self.topology.cpu_ids))
+        if not self.interrupts:
+            return found
+        kept = [(source, cpus) for source, cpus in found if not is_device(source)]
+        return kept + measured_noise(self.interrupts, self.profile, where)
+
+    def scheduling_domains(self) -> dict[int, tuple[SchedDomain, ...]]:
+        """Return the scheduling domains of each CPU, bottom up; isolated CPUs have none."""
+        isolation, series = self.isolation, self.kernel.release.series
+        found: dict[int, tuple[SchedDomain, ...]] = dict.fromkeys(self.topology.cpu_ids, ())
+        for cpus in isolation.root_domains:
+            if not cpus & isolation.domain:
+                found.update(scheduling_domains(self.topology, cpus, series=series))
+        return found
+
+    def who_can_preempt(self, cpu: int, policy: str = "fifo", priority: int = 1, tasks: Iterable[HostTask] = ()) -> Who:
+        """Return who can take `cpu` from a thread of `policy` and `priority`: see `rtsim.scenario.who_can_preempt`."""
+        return who_can_preempt(self, cpu, policy, priority, tasks)
 
 
 def kernel_of(model: KernelModel, source: str) -> Kernel:
     """Return the kernel that a scenario describes; raises InputError for impossible settings."""
     return Kernel.of(
         model.release, preempt=model.preempt, hz=model.hz, cmdline=model.cmdline, config=model.config,
-        sysctl=model.sysctl, source=source,
+        sysctl=model.sysctl, ablate=model.ablate, source=source,
     )  # fmt: skip
+
+
+def _tuned(model: HostModel, folder: Path, topology: Topology) -> TunedProfile | None:
+    if model.tuned is None:
+        return None
+    variables = {name: str(value) for name, value in model.tuned.variables.items()}
+    return read_tuned(folder / model.tuned.profile, topology, variables)
+
+
+def _with_tuned(model: KernelModel, tuned: TunedProfile | None) -> KernelModel:
+    """Return the kernel with what tuned adds: its arguments come last, tunables that are written here win."""
+    if tuned is None:
+        return model
+    changes = {"cmdline": f"{model.cmdline} {tuned.cmdline}".strip(), "sysctl": tuned.kernel_sysctl() | model.sysctl}
+    return model.model_copy(update=changes)
+
+
+def _with_cpusets(masks: Masks, model: HostModel, kernel: Kernel, topology: Topology, source: str) -> Masks:
+    if not model.cpusets:
+        return masks
+    written = {
+        path: (None if cpuset.cpus is None else frozenset(cpuset.cpus), cpuset.partition)
+        for path, cpuset in model.cpusets.items()
+    }
+    cpusets = partitions_of(
+        written, frozenset(topology.cpu_ids), isolcpus=kernel.isolation(topology.cpu_ids).domain,
+        series=kernel.release.series, source=source,
+    )  # fmt: skip
+    return replace(masks, cpusets=cpusets)
+
+
+def _interrupts(model: InterruptsModel, folder: Path) -> tuple[InterruptSource, ...]:
+    before, after = (read_interrupts(folder / name) for name in (model.before, model.after))
+    affinity = read_irq_affinity(folder / model.affinity) if model.affinity else None
+    return interrupt_rates(before, after, model.elapsed, affinity)
 
 
 READERS: Mapping[str, Any] = {

@@ -8,9 +8,19 @@ from pydantic import Field, model_validator
 
 from rtsim.inputs.models import StrictModel
 from rtsim.inputs.units import Duration
-from rtsim.workload import CyclictestModel, TaskModel
+from rtsim.workload import CgroupModel, CyclictestModel, WorkloadModel
+from rtsim.workload.policies import Cpus
 
-__all__ = ["GuestModel", "HostModel", "KernelModel", "ScenarioModel", "TopologyModel"]
+__all__ = [
+    "CpusetModel",
+    "GuestModel",
+    "HostModel",
+    "InterruptsModel",
+    "KernelModel",
+    "ScenarioModel",
+    "TopologyModel",
+    "TunedModel",
+]
 
 
 class TopologyModel(StrictModel):
@@ -52,6 +62,31 @@ class KernelModel(StrictModel):
     cmdline: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
     sysctl: dict[str, Any] = Field(default_factory=dict)
+    ablate: tuple[str, ...] = ()
+    """Rules left out, one at a time, to see what each explains; for validation only."""
+
+
+class TunedModel(StrictModel):
+    """A profile of tuned: its ``tuned.conf`` or the folder of that, and values of its variables."""
+
+    profile: str = Field(min_length=1)
+    variables: dict[str, str | int] = Field(default_factory=dict)
+
+
+class CpusetModel(StrictModel):
+    """A cgroup's cpuset, by the names of its files."""
+
+    cpus: Cpus | None = Field(default=None, alias="cpuset.cpus")
+    partition: Literal["member", "root", "isolated"] = Field(default="member", alias="cpuset.cpus.partition")
+
+
+class InterruptsModel(StrictModel):
+    """Two copies of ``/proc/interrupts``, and one of ``/proc/irq``."""
+
+    before: str
+    after: str
+    elapsed: Duration = Field(gt=0)
+    affinity: str | None = None
 
 
 class HostModel(StrictModel):
@@ -59,15 +94,14 @@ class HostModel(StrictModel):
 
     topology: TopologyModel
     kernel: KernelModel = KernelModel()
+    tuned: TunedModel | None = None
+    cpusets: dict[str, CpusetModel] = Field(default_factory=dict)
+    interrupts: InterruptsModel | None = None
+    cgroups: Literal["libvirt", "flat"] = "libvirt"
+    """Of guests' threads: as libvirt makes them (``/machine.slice/NAME.scope/libvirt/vcpu0``), or none."""
     profile: str = "tuned"
     profile_overrides: dict[str, Any] = Field(default_factory=dict)
     nova: dict[str, Any] = Field(default_factory=dict)
-
-
-class WorkloadModel(StrictModel):
-    """What runs in a guest."""
-
-    cyclictest: CyclictestModel | None = None
 
 
 class GuestModel(StrictModel):
@@ -91,13 +125,6 @@ class GuestModel(StrictModel):
         return self
 
 
-class HostWorkloadModel(StrictModel):
-    """What runs on the host itself."""
-
-    tasks: dict[str, TaskModel] = Field(default_factory=dict)
-    cyclictest: CyclictestModel | None = None
-
-
 class RankByModel(StrictModel):
     """What variants are ranked by."""
 
@@ -111,7 +138,10 @@ class ScenarioModel(StrictModel):
 
     host: HostModel
     guests: tuple[GuestModel, ...] = ()
-    workload: HostWorkloadModel = HostWorkloadModel()
+    cgroups: dict[str, CgroupModel] = Field(default_factory=dict)
+    """Of the host, by path."""
+    workload: WorkloadModel = WorkloadModel()
+    """What runs on the host itself."""
     observe: tuple[str, ...] | None = None
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     rank_by: RankByModel = RankByModel()

@@ -1,32 +1,40 @@
-"""The scheduler's core: waking, marking, picking and switching, over the classes stop > realtime > fair > idle."""
+"""The scheduler's core: waking, marking, picking and switching, whatever the class of the tasks."""
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, idle, trace
+from rtsim.engine import trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
-from rtsim.engine.state import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, RUNNABLE, TR_BLOCK, TR_WAKING, State
+from rtsim.engine.state import (
+    RESCHED,
+    RESCHED_LAZY,
+    RUNNABLE,
+    T_CFS_PERIOD,
+    T_CFS_SLACK,
+    T_DEADLINE,
+    T_FAIR_SERVER,
+    T_RT_PERIOD,
+    TR_BLOCK,
+    TR_WAKING,
+    State,
+)
 from rtsim.engine.timers import update_tick
-from rtsim.sched import fair, placement, rt
+from rtsim.sched import bandwidth, classes, deadline, fair, fair_server, placement, resched, rt_bandwidth
+from rtsim.sched.cfs_rq import requeue_delayed
 
 __all__ = [
+    "account_curr",
     "activate_task",
     "block_current",
-    "ipi_slot",
     "pick_next_task",
-    "resched_curr",
-    "resched_curr_lazy",
+    "run_sched_timer",
+    "slice_end_in",
     "switch_tasks",
     "task_tick",
     "try_to_wake_up",
     "wake_up",
+    "yield_current",
 ]
-
-
-@handler
-def ipi_slot(s: State, cpu: int) -> int:
-    """Return the calendar slot of the reschedule interrupt in flight to `cpu`."""
-    return 2 * len(s.cpus) + cpu
 
 
 @handler
@@ -35,60 +43,46 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
     t = s.tasks[task]
     if t.state == RUNNABLE:
         return
+    s.m[0].here = here
     t.state = RUNNABLE
     t.wakeups += 1
     t.waking_at = s.m[0].now
     t.fresh = 1
+    if s.entities[task].delayed == 1:  # still queued: it stays where it is
+        resched.update_rq_clock(s, t.cpu)
+        trace.record(s, TR_WAKING, t.cpu, task, 0)
+        requeue_delayed(s, task)
+        placement.note_waiting(s, task, 1)
+        if s.cpus[t.cpu].curr != task:
+            _wakeup_preempt(s, t.cpu, task)
+        return
     placement.set_task_cpu(s, task, placement.select_task_rq(s, task))
     trace.record(s, TR_WAKING, t.cpu, task, 0)
+    resched.update_rq_clock(s, t.cpu)
     activate_task(s, t.cpu, task, False)
-    if s.cpus[t.cpu].need_resched == 1 or _preempts(s, t.cpu, task):
-        resched_curr(s, t.cpu, here)
+    _wakeup_preempt(s, t.cpu, task)
 
 
 @handler
 def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
-    """Queue a runnable `task` on `cpu`."""
-    if fair.is_fair(s, task):
-        fair.enqueue_task_fair(s, cpu, task, initial)
-    else:
-        rt.enqueue_task_rt(s, cpu, task, False)
-    s.cpus[cpu].nr_running += 1
+    """Queue a runnable `task` on `cpu`, whose clock has been read."""
+    classes.enqueue_task(s, cpu, task, initial)
     placement.note_waiting(s, task, 1)
     if s.cpus[cpu].curr >= 0:
         update_tick(s, cpu)
 
 
 @handler
-def _preempts(s: State, cpu: int, task: int) -> bool:
-    curr = s.cpus[cpu].curr
-    if curr < 0:
-        return True
-    if fair.is_fair(s, task):
-        return fair.is_fair(s, curr) and fair.check_preempt_wakeup(s, cpu, task)
-    return fair.is_fair(s, curr) or rt.check_preempt_curr_rt(s, cpu, task)
-
-
-@handler
-def resched_curr(s: State, cpu: int, here: int) -> None:
-    """Mark `cpu` to reschedule; a remote CPU gets an interrupt, unless one is on its way."""
+def _wakeup_preempt(s: State, cpu: int, task: int) -> None:
+    """Mark `cpu` if `task`, just queued there, is to run instead of what runs."""
     c = s.cpus[cpu]
-    c.need_resched = RESCHED
-    if cpu != here and calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
-        arrival = s.m[0].now
-        if c.bottom != IDLE or not idle.polls(s, cpu):
-            arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
-        calendar.arm(s, ipi_slot(s, cpu), arrival)
-
-
-@handler
-def resched_curr_lazy(s: State, cpu: int, here: int) -> None:
-    """Mark `cpu` to reschedule for a fair task: with lazy preemption when it next returns to user space, or ticks."""
-    c = s.cpus[cpu]
-    if s.kernels[c.kernel].preempt != PREEMPT_LAZY or c.curr < 0:
-        resched_curr(s, cpu, here)
-    elif c.need_resched == 0:
-        c.need_resched = RESCHED_LAZY
+    if classes.wakeup_preempts(s, cpu, task):
+        if fair.is_fair(s, task):
+            resched.resched_curr_lazy(s, cpu)
+        else:
+            resched.resched_curr(s, cpu)
+    if c.need_resched == 1 and c.curr >= 0 and s.tasks[c.curr].state == RUNNABLE:
+        resched.skip_clock(s, cpu)
 
 
 @handler
@@ -99,8 +93,8 @@ def wake_up(s: State, task: int, here: int) -> int:
     target = s.cpus[t.cpu]
     k = s.kernels[target.kernel]
     work = cost(s, here, k.wake)
-    if t.group_levels > 0:
-        work += t.group_levels * cost(s, here, k.cgroup_level)
+    if s.entities[task].depth > 0:
+        work += s.entities[task].depth * cost(s, here, k.cgroup_level)
     if target.curr >= 0 and fair.is_fair(s, target.curr):
         work += cost(s, here, k.preempt_fair)
     return work
@@ -110,91 +104,114 @@ def wake_up(s: State, task: int, here: int) -> int:
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr
-    if fair.is_fair(s, curr):
-        fair.dequeue_task_fair(s, cpu, curr)
-    s.cpus[cpu].nr_running -= 1
+    s.m[0].here = cpu
+    resched.schedule_clock(s, cpu)
+    classes.block_task(s, cpu, curr)
     s.tasks[curr].state = state
     trace.record(s, TR_BLOCK, cpu, curr, state)
 
 
 @handler
+def yield_current(s: State, cpu: int) -> None:
+    """Let the running task give way to its equals (sched_yield), at the schedule() that follows."""
+    classes.yield_task(s, cpu)
+    s.cpus[cpu].need_resched = 1
+
+
+@handler
 def task_tick(s: State, cpu: int) -> None:
     """Let the class of the running task see the tick."""
-    curr = s.cpus[cpu].curr
-    if curr < 0:
+    s.m[0].here = cpu
+    resched.update_rq_clock(s, cpu)
+    if s.cpus[cpu].curr < 0:
         return
-    if s.cpus[cpu].need_resched == RESCHED_LAZY:
+    if s.cpus[cpu].need_resched == RESCHED_LAZY:  # it waits for the tick at most
         s.cpus[cpu].need_resched = RESCHED
-    if fair.is_fair(s, curr):
-        if fair.task_tick_fair(s, cpu):
-            s.cpus[cpu].need_resched = 1
-    elif rt.task_tick_rt(s, cpu):
-        s.tasks[curr].to_tail = 1
-        s.cpus[cpu].need_resched = 1
+    classes.task_tick(s, cpu)
+
+
+@handler
+def account_curr(s: State, cpu: int) -> None:
+    """Bring the running task's account up to date, as its reading of its own CPU clock does."""
+    s.m[0].here = cpu
+    resched.update_rq_clock(s, cpu)
+    classes.update_curr(s, cpu)
+
+
+@handler
+def slice_end_in(s: State, cpu: int) -> int:
+    """Return how long the running task has to run before `account_curr` might mark its CPU (ns; NEVER: it will not)."""
+    return classes.slice_end_in(s, cpu)
+
+
+@handler
+def run_sched_timer(s: State, timer: int) -> None:
+    """Do what one of the scheduler's own timers is for."""
+    t = s.sched_timers[timer]
+    s.m[0].here = t.cpu
+    if t.kind == T_CFS_PERIOD:
+        bandwidth.end_period(s, t.entity)
+    elif t.kind == T_CFS_SLACK:
+        bandwidth.end_slack(s, t.entity)
+    elif t.kind == T_RT_PERIOD:
+        rt_bandwidth.end_period(s, t.entity)
+    elif t.kind == T_FAIR_SERVER:
+        resched.update_rq_clock(s, t.entity)
+        if s.kernels[s.cpus[t.entity].kernel].fair_server_idle_wait == 1:
+            classes.update_curr(s, t.entity)  # what runs is charged first
+        fair_server.end_wait(s, t.entity)
+    elif t.kind == T_DEADLINE:
+        deadline.end_throttle(s, t.entity)
 
 
 @handler
 def pick_next_task(s: State, cpu: int) -> int:
     """Take the mark off and return the task to run next, -1 for idle; the running task competes if still runnable."""
     c = s.cpus[cpu]
-    curr = c.curr
-    if curr >= 0 and s.tasks[curr].state != RUNNABLE:
-        curr = -1
-    fair.update_curr(s, cpu)
-    c.need_resched = 0
-    picked = _pick(s, cpu, curr)
+    s.m[0].here = cpu
+    if c.curr < 0 or s.tasks[c.curr].state == RUNNABLE:
+        resched.schedule_clock(s, cpu)
+    if c.curr >= 0 and not fair.is_fair(s, c.curr):
+        classes.update_curr(s, cpu)
+    picked = classes.pick_task(s, cpu)
     if picked < 0 and placement.pull_task(s, cpu):
-        picked = _pick(s, cpu, curr)
+        picked = classes.pick_task(s, cpu)
+    c.need_resched = 0  # also of marks that the pick itself has made
+    c.clock_skip = 0
     return picked
-
-
-@handler
-def _pick(s: State, cpu: int, curr: int) -> int:
-    c = s.cpus[cpu]
-    head = c.rt_head
-    if curr >= 0 and not fair.is_fair(s, curr):
-        t = s.tasks[curr]
-        if head < 0 or t.prio < s.tasks[head].prio or (t.prio == s.tasks[head].prio and t.to_tail == 0):
-            return curr
-    if head >= 0:
-        return head
-    return fair.pick_next_task_fair(s, cpu)
 
 
 @handler
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    if prev >= 0:
-        _put_prev_task(s, cpu, prev)
-    if picked >= 0:
-        _set_next_task(s, cpu, picked)
+    if prev >= 0 and picked >= 0 and fair.is_fair(s, prev) and fair.is_fair(s, picked):
+        fair.switch_within(s, cpu, prev, picked)
+    else:
+        classes.put_prev_task(s, cpu, prev)
+        classes.set_next_task(s, cpu, picked)
+    s.cpus[cpu].need_resched = 0
     s.cpus[cpu].curr = picked
+    _count_switch(s, cpu, prev, picked)
     update_tick(s, cpu)
 
 
 @handler
-def _put_prev_task(s: State, cpu: int, prev: int) -> None:
-    t = s.tasks[prev]
-    to_head = t.to_tail == 0
-    t.to_tail = 0
-    if t.state != RUNNABLE:
-        t.voluntary += 1
+def _count_switch(s: State, cpu: int, prev: int, picked: int) -> None:
+    if picked >= 0:
+        placement.note_waiting(s, picked, -1)
+    if prev < 0:
         return
-    t.involuntary += 1
-    if fair.is_fair(s, prev):
-        fair.put_prev_task_fair(s, cpu, prev)
-    else:
-        rt.enqueue_task_rt(s, cpu, prev, to_head)
+    if s.tasks[prev].state != RUNNABLE:
+        s.tasks[prev].voluntary += 1
+        return
+    s.tasks[prev].involuntary += 1
     placement.note_waiting(s, prev, 1)
-    idle = placement.idle_cpu_for(s, prev)
-    if idle >= 0:
-        resched_curr(s, idle, cpu)  # it finds nothing of its own and pulls
+    _offer(s, cpu, prev)
 
 
 @handler
-def _set_next_task(s: State, cpu: int, picked: int) -> None:
-    placement.note_waiting(s, picked, -1)
-    if fair.is_fair(s, picked):
-        fair.set_next_task_fair(s, cpu, picked)
-    else:
-        rt.dequeue_task_rt(s, cpu, picked)
+def _offer(s: State, cpu: int, prev: int) -> None:
+    """Let an idle CPU pull a task that was preempted here."""
+    idle = placement.idle_cpu_for(s, prev)
+    if idle >= 0:
+        resched.resched_curr(s, idle)

@@ -1,21 +1,46 @@
-"""The fair class of a CPU: queueing, accounting, ticks and picks, by CFS or EEVDF as the kernel's release has it."""
+"""The fair class of a CPU: tasks queue at every level of their groups, and one is picked from the root down.
+
+CFS and EEVDF share everything but the rules of one queue, which `cfs` and `eevdf` hold (``fair.c``).
+"""
 
 from __future__ import annotations
 
 from rtsim.engine.jit import handler
-from rtsim.engine.state import CFS, OTHER, RUNNABLE, State
-from rtsim.sched import cfs, eevdf, queue
+from rtsim.engine.state import BATCH, NEVER, NONE, OTHER, State
+from rtsim.sched import bandwidth, cfs, eevdf, fair_server, runtime, tasklist, tree
+from rtsim.sched.account import update_curr
+from rtsim.sched.cfs_rq import dequeue_entity, enqueue_entity, h_add, requeue_delayed
+from rtsim.sched.entity import (
+    NICE_0_WEIGHT,
+    clear_buddies,
+    dequeue_timeline,
+    enqueue_timeline,
+    is_cfs,
+    is_idle,
+    is_task,
+    kernel_of,
+    least_slice,
+    parent,
+    queue_of,
+    set_next_buddy,
+)
+from rtsim.sched.groups import update_cfs_group, update_load_avg
+from rtsim.sched.resched import clock_task, resched_curr_lazy, skip_clock, update_rq_clock
 
 __all__ = [
     "check_preempt_wakeup",
     "dequeue_task_fair",
     "enqueue_task_fair",
     "is_fair",
-    "pick_next_task_fair",
+    "pick_task_fair",
     "put_prev_task_fair",
     "set_next_task_fair",
+    "slice_end_in",
+    "switch_within",
     "task_tick_fair",
-    "update_curr",
+    "update_curr_fair",
+    "yield_task_fair",
+    "yield_to_task_fair",
 ]
 
 
@@ -25,157 +50,306 @@ def is_fair(s: State, task: int) -> bool:
     return s.tasks[task].policy >= OTHER
 
 
-@handler
-def _is_cfs(s: State, cpu: int) -> bool:
-    return s.kernels[s.cpus[cpu].kernel].fair == CFS
+# ---- joining and leaving --------------------------------------------------------------------------------------------
 
 
 @handler
-def _fair_curr(s: State, cpu: int) -> int:
-    """Return the running task if it is fair and still runnable, else -1."""
-    curr = s.cpus[cpu].curr
-    if curr >= 0 and is_fair(s, curr) and s.tasks[curr].state == RUNNABLE:
-        return curr
-    return -1
+def _stay(s: State, entity: int, slice_ns: int) -> int:
+    """Bring a queued group's `entity` up to date with what has changed below it; return the shortest slice beside it.
+
+    `slice_ns`, the shortest below it, becomes its own where custom slices exist.
+    """
+    e = s.entities[entity]
+    update_load_avg(s, e.queue)
+    update_cfs_group(s, entity)
+    if s.kernels[kernel_of(s, e.queue)].custom_slice == 1:
+        e.slice = slice_ns
+        if s.cfs_rqs[e.queue].curr != entity:
+            tree.propagate(s, entity)
+    return least_slice(s, e.queue)
 
 
 @handler
-def _key(s: State, cpu: int, task: int) -> int:
-    return s.tasks[task].vruntime if _is_cfs(s, cpu) else s.tasks[task].deadline
-
-
-@handler
-def _link(s: State, cpu: int, task: int) -> None:
-    key = _key(s, cpu, task)
-    before = -1
-    after = s.cpus[cpu].fair_head
-    while after >= 0 and _key(s, cpu, after) <= key:
-        before = after
-        after = s.tasks[after].next
-    queue.link_between(s, task, before, after)
-    if before < 0:
-        s.cpus[cpu].fair_head = task
-
-
-@handler
-def _unlink(s: State, cpu: int, task: int) -> None:
-    if s.cpus[cpu].fair_head == task:
-        s.cpus[cpu].fair_head = s.tasks[task].next
-    queue.unlink(s, task)
-
-
-@handler
-def update_curr(s: State, cpu: int) -> None:
-    """Charge the running fair task for its time; under EEVDF, mark it if its request has ended."""
-    curr = _fair_curr(s, cpu)
-    if curr < 0:
-        return
-    t = s.tasks[curr]
-    duration = s.m[0].now - t.exec_start
-    if duration <= 0:
-        return
-    t.exec_start = s.m[0].now
-    t.exec_sum += duration
-    t.vruntime += cfs.virtual(duration, t.weight)
-    if not _is_cfs(s, cpu) and eevdf.update_deadline(s, cpu, curr):
-        s.cpus[cpu].need_resched = 1
-    _update_min_vruntime(s, cpu, curr)
-
-
-@handler
-def _update_min_vruntime(s: State, cpu: int, curr: int) -> None:
-    c = s.cpus[cpu]
-    if _is_cfs(s, cpu):
-        least = -1
-        if curr >= 0:
-            least = curr
-        if c.fair_head >= 0 and (least < 0 or s.tasks[c.fair_head].vruntime < s.tasks[least].vruntime):
-            least = c.fair_head
-        if least >= 0:
-            c.min_vruntime = max(c.min_vruntime, s.tasks[least].vruntime)
-    else:
-        c.min_vruntime = max(c.min_vruntime, eevdf.average_vruntime(s, cpu, curr))
+def _join(s: State, entity: int, slice_ns: int, initial: bool) -> int:
+    """Queue `entity`, a group with the shortest slice below it; return the shortest beside it."""
+    e = s.entities[entity]
+    if slice_ns > 0 and s.kernels[kernel_of(s, e.queue)].custom_slice == 1:
+        e.slice = slice_ns
+        e.custom_slice = 1
+    enqueue_entity(s, entity, initial)
+    if s.cfs_rqs[e.queue].nr_running == 1:
+        bandwidth.check_enqueue_throttle(s, e.queue)
+    return least_slice(s, e.queue)
 
 
 @handler
 def enqueue_task_fair(s: State, cpu: int, task: int, initial: bool) -> None:
-    """Queue `task` where its class places a sleeper or a new task."""
-    c = s.cpus[cpu]
-    update_curr(s, cpu)
-    c.load += s.tasks[task].weight
-    c.nr_fair += 1
-    if _is_cfs(s, cpu):
-        cfs.place_entity(s, cpu, task, initial)
-    else:
-        eevdf.place_entity(s, cpu, task, _fair_curr(s, cpu), initial)
-    _link(s, cpu, task)
+    """Queue `task` on `cpu`, and the groups it belongs to where it is their first."""
+    before = s.cfs_rqs[cpu].h_nr_running
+    s.entities[task].queue = queue_of(s, task, cpu)
+    tasklist.link(s, tasklist.fair_list(cpu), task, True)
+    idle, slice_ns = 0, 0
+    joining = True
+    entity = task
+    while entity >= 0:
+        e = s.entities[entity]
+        if joining and e.on_rq == 1:
+            joining = False
+            if e.delayed == 1:
+                requeue_delayed(s, entity)
+        slice_ns = _join(s, entity, slice_ns, initial and entity == task) if joining else _stay(s, entity, slice_ns)
+        idle = max(idle, int(is_idle(s, entity)))
+        h_add(s, entity, 1, 1, idle)
+        if s.cfs_rqs[e.queue].throttled == 1:
+            return
+        entity = parent(s, entity)
+    if before == 0:
+        fair_server.note_idle(s, cpu)
+        fair_server.start(s, cpu)
+    s.cpus[cpu].nr_running += 1
 
 
 @handler
-def dequeue_task_fair(s: State, cpu: int, task: int) -> None:
-    """Take `task` off the class: it sleeps, or moves to another CPU. A running task is in no queue."""
-    c = s.cpus[cpu]
-    update_curr(s, cpu)
-    curr = _fair_curr(s, cpu)
-    if not _is_cfs(s, cpu):
-        eevdf.save_lag(s, cpu, task, eevdf.average_vruntime(s, cpu, curr))
-    if s.tasks[task].queued == 1:
-        _unlink(s, cpu, task)
-    c.load -= s.tasks[task].weight
-    c.nr_fair -= 1
-    if c.buddy_next == task:
-        c.buddy_next = -1
-    if c.buddy_last == task:
-        c.buddy_last = -1
-    _update_min_vruntime(s, cpu, curr if curr != task else -1)
+def dequeue_task_fair(s: State, cpu: int, task: int, sleep: bool) -> bool:
+    """Take `task` off its CPU: it sleeps, or changes CPU or class; return False if it stays queued for a while."""
+    return _dequeue_entities(s, cpu, task, sleep)
 
 
 @handler
-def put_prev_task_fair(s: State, cpu: int, task: int) -> None:
-    """Return the preempted `task` to the queue."""
-    _link(s, cpu, task)
+def _dequeue_entities(s: State, cpu: int, first: int, sleep: bool) -> bool:
+    """Take `first` out of its queue, and groups that have nothing else out of theirs (dequeue_entities).
+
+    A task that is not eligible may stay queued; return False then. One whose dequeue was delayed leaves for good.
+    """
+    queued = int(is_task(s, first))
+    task_sleep = sleep
+    idle, slice_ns = 0, 0
+    leaving = True
+    entity = first
+    while entity >= 0:
+        e = s.entities[entity]
+        left = leaving and dequeue_entity(s, entity, sleep, e.delayed == 0)
+        if not left:
+            if leaving:
+                if entity == first and queued == 1:
+                    return False
+                slice_ns = least_slice(s, e.queue)
+                leaving = False
+            slice_ns = _stay(s, entity, slice_ns)
+        elif entity == first and queued == 1:
+            tasklist.unlink(s, tasklist.fair_list(cpu), first)
+        idle = max(idle, queued * int(is_idle(s, entity)))
+        h_add(s, entity, -queued, -queued, -idle)
+        if s.cfs_rqs[e.queue].throttled == 1:
+            return True
+        above = parent(s, entity)
+        if left and s.cfs_rqs[e.queue].load > 0:
+            leaving = False
+            slice_ns = least_slice(s, e.queue)
+            if task_sleep and above >= 0 and not bandwidth.throttled_hierarchy(s, e.queue):
+                set_next_buddy(s, above)
+        sleep = True
+        entity = above
+    s.cpus[cpu].nr_running -= queued
+    return True
+
+
+# ---- accounts and turns ---------------------------------------------------------------------------------------------
 
 
 @handler
-def set_next_task_fair(s: State, cpu: int, task: int) -> None:
-    """Take the picked `task` out of the queue and start its account."""
-    c = s.cpus[cpu]
-    t = s.tasks[task]
-    if t.queued == 1:
-        _unlink(s, cpu, task)
-    if c.buddy_next == task:
-        c.buddy_next = -1
-    if c.buddy_last == task:
-        c.buddy_last = -1
-    t.exec_start = s.m[0].now
-    t.exec_at_pick = t.exec_sum
-    t.protect = t.deadline
+def update_curr_fair(s: State, cpu: int) -> None:
+    """Charge the running fair task of `cpu`, in its own queue only, up to the run queue's clock."""
+    update_curr(s, s.entities[s.cpus[cpu].curr].queue)
 
 
 @handler
-def pick_next_task_fair(s: State, cpu: int) -> int:
-    """Return the fair task to run next, the running one included; -1 if there is none."""
-    curr = _fair_curr(s, cpu)
-    if curr < 0 and s.cpus[cpu].fair_head < 0:
-        return -1
-    if _is_cfs(s, cpu):
-        return cfs.pick_next_entity(s, cpu, curr)
-    return eevdf.pick_eevdf(s, cpu, curr)
+def task_tick_fair(s: State, cpu: int) -> None:
+    """Let the tick charge the running task at every level, and mark the CPU where a turn is over."""
+    entity = s.cpus[cpu].curr
+    while entity >= 0:
+        queue = s.entities[entity].queue
+        update_curr(s, queue)
+        update_load_avg(s, queue)
+        update_cfs_group(s, entity)
+        if is_cfs(s, queue) and s.cfs_rqs[queue].nr_running > 1 and cfs.check_preempt_tick(s, queue, entity):
+            resched_curr_lazy(s, cpu)
+        entity = parent(s, entity)
+
+
+@handler
+def slice_end_in(s: State, cpu: int) -> int:
+    """Return how long the running fair task has to run before charging it in its own queue marks the CPU (ns)."""
+    e = s.entities[s.cpus[cpu].curr]
+    pending = clock_task(s, cpu) - s.cpus[cpu].clock + s.m[0].now - e.exec_start
+    left = runtime.left(s, e.queue)
+    if not is_cfs(s, e.queue):
+        left = min(left, eevdf.turn_left(s, e.queue) * e.weight // NICE_0_WEIGHT + 1)
+    return left if left == NEVER else max(left - pending, 0)
+
+
+@handler
+def yield_task_fair(s: State, cpu: int) -> None:
+    """Let the running task step back: CFS passes it over once, EEVDF takes the rest of its request (sched_yield)."""
+    curr = s.cpus[cpu].curr
+    e = s.entities[curr]
+    k = s.kernels[s.cpus[cpu].kernel]
+    if s.cpus[cpu].nr_running == 1:
+        return
+    clear_buddies(s, curr)
+    if not is_cfs(s, e.queue) or s.tasks[curr].policy != BATCH:
+        update_rq_clock(s, cpu)
+        update_curr(s, e.queue)
+        skip_clock(s, cpu)
+    if is_cfs(s, e.queue):
+        at = curr
+        while at >= 0:
+            s.cfs_rqs[s.entities[at].queue].skip = at
+            at = parent(s, at)
+    elif k.yield_forfeits == 0:
+        e.deadline += e.slice * 1024 // e.weight
+    elif eevdf.eligible(s, e.queue, e.vruntime):
+        e.vruntime = e.deadline
+        eevdf.update_deadline(s, e.queue, curr)
+
+
+@handler
+def yield_to_task_fair(s: State, cpu: int, task: int) -> bool:
+    """Let the running task of `cpu` step back in favour of `task`; return False if that cannot run."""
+    if s.entities[task].on_rq == 0 or bandwidth.throttled_hierarchy(s, s.entities[task].queue):
+        return False
+    set_next_buddy(s, task)
+    yield_task_fair(s, cpu)
+    return True
 
 
 @handler
 def check_preempt_wakeup(s: State, cpu: int, task: int) -> bool:
     """Return whether the woken `task` preempts the running fair task."""
-    if s.cpus[cpu].need_resched == 1:
+    curr = s.cpus[cpu].curr
+    if curr == task or bandwidth.throttled_hierarchy(s, s.entities[task].queue):
         return False
-    update_curr(s, cpu)
-    if _is_cfs(s, cpu):
-        return cfs.check_preempt_wakeup(s, cpu, task)
-    return eevdf.check_preempt_wakeup_fair(s, cpu, task)
+    running, woken = curr, task
+    while s.entities[running].queue != s.entities[woken].queue:  # find_matching_se
+        running_depth, woken_depth = s.entities[running].depth, s.entities[woken].depth
+        if running_depth >= woken_depth:
+            running = parent(s, running)
+        if woken_depth >= running_depth:
+            woken = parent(s, woken)
+    update_curr(s, s.entities[running].queue)
+    if not is_cfs(s, s.entities[running].queue):
+        return eevdf.check_preempt_wakeup_fair(s, task, running, woken)
+    if not cfs.check_preempt_wakeup(s, task, running, woken):
+        return False
+    cfs.note_preempted(s, running)
+    return True
+
+
+# ---- picking --------------------------------------------------------------------------------------------------------
 
 
 @handler
-def task_tick_fair(s: State, cpu: int) -> bool:
-    """Return whether the tick ends the running fair task's slice."""
-    update_curr(s, cpu)
-    return _is_cfs(s, cpu) and cfs.check_tick(s, cpu)
+def _pick_next_entity(s: State, cpu: int, queue: int) -> int:
+    """Return the entity of `queue` to run; -1 if the one picked had only been waiting to leave, and has left."""
+    if is_cfs(s, queue):
+        return cfs.pick_next_entity(s, queue)
+    buddy = s.cfs_rqs[queue].next if s.kernels[kernel_of(s, queue)].pick_buddy == 1 else NONE
+    if buddy >= 0 and eevdf.eligible(s, queue, s.entities[buddy].vruntime):
+        return buddy
+    entity = eevdf.pick_eevdf(s, queue, True)
+    if s.entities[entity].delayed == 0:
+        return entity
+    _dequeue_entities(s, cpu, entity, True)
+    return NONE
+
+
+@handler
+def pick_task_fair(s: State, cpu: int) -> int:
+    """Return the fair task to run, the running one included, from the root queue down; -1 if there is none."""
+    queue = cpu
+    while s.cfs_rqs[cpu].nr_running > 0:
+        q = s.cfs_rqs[queue]
+        if q.curr >= 0 and s.entities[q.curr].on_rq == 1:
+            update_curr(s, queue)
+        if bandwidth.check_cfs_rq_runtime(s, queue):
+            queue = cpu
+            continue
+        entity = _pick_next_entity(s, cpu, queue)
+        if entity < 0:
+            queue = cpu
+        elif is_task(s, entity):
+            return entity
+        else:
+            queue = s.entities[entity].my_q
+    return NONE
+
+
+@handler
+def _set_next_entity(s: State, cpu: int, entity: int) -> None:
+    e = s.entities[entity]
+    clear_buddies(s, entity)
+    if e.on_rq == 1:
+        dequeue_timeline(s, e.queue, entity)
+        update_load_avg(s, e.queue)
+        if not is_cfs(s, e.queue):
+            eevdf.protect(s, e.queue, entity)
+    e.exec_start = clock_task(s, cpu)
+    s.cfs_rqs[e.queue].curr = entity
+    e.exec_at_pick = e.sum_exec
+
+
+@handler
+def _put_prev_entity(s: State, entity: int) -> None:
+    e = s.entities[entity]
+    if e.on_rq == 1:
+        update_curr(s, e.queue)
+    bandwidth.check_cfs_rq_runtime(s, e.queue)
+    if e.on_rq == 1:
+        enqueue_timeline(s, e.queue, entity)
+        update_load_avg(s, e.queue)
+    s.cfs_rqs[e.queue].curr = NONE
+
+
+@handler
+def _run_next(s: State, cpu: int, task: int) -> None:
+    """Put `task`, which is to run, first in the list of its CPU's fair tasks: balancing takes from the end."""
+    if s.entities[task].on_rq == 1 and s.task_lists[tasklist.fair_list(cpu)].head != task:
+        tasklist.unlink(s, tasklist.fair_list(cpu), task)
+        tasklist.link(s, tasklist.fair_list(cpu), task, True)
+
+
+@handler
+def put_prev_task_fair(s: State, task: int) -> None:
+    """Return `task`, which ran, and its groups to their queues, as far as they are still runnable."""
+    entity = task
+    while entity >= 0:
+        _put_prev_entity(s, entity)
+        entity = parent(s, entity)
+
+
+@handler
+def set_next_task_fair(s: State, cpu: int, task: int) -> None:
+    """Take `task`, which is to run, and its groups out of their queues and start their accounts."""
+    _run_next(s, cpu, task)
+    entity = task
+    while entity >= 0:
+        _set_next_entity(s, cpu, entity)
+        runtime.account_cfs_rq_runtime(s, s.entities[entity].queue, 0)
+        entity = parent(s, entity)
+
+
+@handler
+def switch_within(s: State, cpu: int, prev: int, following: int) -> None:
+    """Switch between two fair tasks, touching only the levels that change: what they share runs on."""
+    _run_next(s, cpu, following)
+    above_prev, above_next = prev, following
+    while s.entities[above_prev].queue != s.entities[above_next].queue:
+        prev_depth, next_depth = s.entities[above_prev].depth, s.entities[above_next].depth
+        if next_depth <= prev_depth:
+            _put_prev_entity(s, above_prev)
+            above_prev = parent(s, above_prev)
+        if next_depth >= prev_depth:
+            _set_next_entity(s, cpu, above_next)
+            above_next = parent(s, above_next)
+    _put_prev_entity(s, above_prev)
+    _set_next_entity(s, cpu, above_next)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rtsim.engine import observe, trace
 from rtsim.engine.jit import handler
-from rtsim.engine.state import CFS, TR_MIGRATE, State
+from rtsim.engine.state import CFS, NONE, RT_PRIORITIES, TR_MIGRATE, State
 from rtsim.engine.timers import update_tick
-from rtsim.sched import fair, rt
+from rtsim.sched import bandwidth, classes, fair, resched, tasklist
 
 __all__ = [
     "allowed_on",
@@ -35,10 +35,24 @@ def _is_idle(s: State, cpu: int) -> bool:
 def select_task_rq(s: State, task: int) -> int:
     """Return the CPU a woken `task` is queued on."""
     t = s.tasks[task]
+    if not allowed_on(s, task, t.cpu):
+        return _select_fallback_rq(s, task)
     if _is_idle(s, t.cpu):
         return t.cpu
     idle = idle_cpu_for(s, task)
     return idle if idle >= 0 else t.cpu
+
+
+@handler
+def _select_fallback_rq(s: State, task: int) -> int:
+    """Return a CPU of the mask of `task`, which its last one is not in: an idle one, else the first."""
+    idle = idle_cpu_for(s, task)
+    if idle >= 0:
+        return idle
+    cpu = s.kernels[s.tasks[task].kernel].cpu_base
+    while not allowed_on(s, task, cpu):
+        cpu += 1
+    return cpu
 
 
 @handler
@@ -77,8 +91,10 @@ def set_task_cpu(s: State, task: int, cpu: int) -> None:
     old = t.cpu
     if old == cpu:
         return
-    if fair.is_fair(s, task) and s.kernels[t.kernel].fair == CFS:
-        t.vruntime += s.cpus[cpu].min_vruntime - s.cpus[old].min_vruntime
+    e = s.entities[task]
+    if fair.is_fair(s, task) and s.kernels[t.kernel].fair == CFS and e.relative == 0:
+        e.vruntime -= s.cfs_rqs[e.queue].min_vruntime
+        e.relative = 1
     t.migrations += 1
     t.cpu = cpu
     observe.follow(s, task)
@@ -105,26 +121,47 @@ def pull_task(s: State, cpu: int) -> bool:
         other = k.cpu_base + (cpu - k.cpu_base + step) % k.cpu_count
         if s.cpus[other].isolated == 1:
             continue
-        task = _first_allowed(s, s.cpus[other].rt_head, cpu)
+        task = _waiting_rt(s, other, cpu)
+        if task < 0:
+            task = _waiting_fair(s, other, cpu)
         if task >= 0:
-            rt.dequeue_task_rt(s, other, task)
-        else:
-            task = _first_allowed(s, s.cpus[other].fair_head, cpu)
-            if task < 0:
-                continue
-            fair.update_curr(s, other)
-            set_task_cpu(s, task, cpu)  # before the queue's min_vruntime moves on without it
-            fair.dequeue_task_fair(s, other, task)
-        s.cpus[other].nr_running -= 1
-        update_tick(s, other)
-        set_task_cpu(s, task, cpu)
-        if fair.is_fair(s, task):
-            fair.enqueue_task_fair(s, cpu, task, False)
-        else:
-            rt.enqueue_task_rt(s, cpu, task, False)
-        c.nr_running += 1
-        return True
+            _move(s, task, other, cpu)
+            return True
     return False
+
+
+@handler
+def _move(s: State, task: int, source: int, cpu: int) -> None:
+    """Move the waiting `task` from the queue of CPU `source` to that of `cpu`."""
+    resched.update_rq_clock(s, source)
+    classes.dequeue_task(s, source, task)
+    set_task_cpu(s, task, cpu)
+    classes.move_task(s, cpu, task)
+    update_tick(s, source)
+
+
+@handler
+def _waiting_rt(s: State, source: int, cpu: int) -> int:
+    """Return the strongest realtime task that waits on CPU `source` and may run on `cpu`, -1 if there is none."""
+    if s.rt_rqs[source].rt_nr_running == 0:
+        return NONE
+    for prio in range(RT_PRIORITIES - 1):
+        task = _first_allowed(s, s.task_lists[tasklist.rt_list(source, prio)].head, cpu)
+        if task >= 0:
+            return task
+    return NONE
+
+
+@handler
+def _waiting_fair(s: State, source: int, cpu: int) -> int:
+    """Return a fair task that waits on CPU `source` and may run on `cpu`, the one that ran longest ago."""
+    task = s.task_lists[tasklist.fair_list(source)].tail
+    while task >= 0:
+        waits = task != s.cpus[source].curr and s.entities[task].delayed == 0
+        if waits and allowed_on(s, task, cpu) and not bandwidth.throttled_hierarchy(s, s.entities[task].queue):
+            return task
+        task = s.tasks[task].prev
+    return NONE
 
 
 @handler

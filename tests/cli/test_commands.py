@@ -32,11 +32,11 @@ def test_version(rtsim):
 def test_without_arguments_it_tells_its_commands(rtsim):
     ended, out, _ = rtsim()
     assert ended == 0
-    for command in ("pin", "run", "compare", "validate", "report"):
+    for command in ("pin", "run", "compare", "who", "validate", "report"):
         assert re.search(rf"\b{command}\b", out)
 
 
-@pytest.mark.parametrize("command", ["pin", "run", "compare", "validate", "report"])
+@pytest.mark.parametrize("command", ["pin", "run", "compare", "who", "validate", "report"])
 def test_every_command_explains_itself(rtsim, command):
     ended, out, _ = rtsim(command, "--help")
     assert ended == 0

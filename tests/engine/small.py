@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from rtsim.engine import state as es
@@ -36,8 +37,8 @@ def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (0, 0, 0, 0), 
 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
-    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level",
-    "irq_thread_hard", "ktimers",
+    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
+    "irq_thread_hard", "ktimers", "softirq_exit",
 )  # fmt: skip
 
 
@@ -88,6 +89,11 @@ class Run:
         rows = self.records(es.TR_SWITCH)
         return [(row[0], self._name(row[3])) for row in rows if row[2] == cpu and row[0] > after_ns]
 
+    def stretches(self, name: str, until_ns: int, cpu: int = 0) -> list[tuple[int, int]]:
+        """Return (begin, length) of a task's stretches on `cpu` before `until_ns`."""
+        switches = [*(switch for switch in self.switches(cpu) if switch[0] < until_ns), (until_ns, "")]
+        return [(begin, end - begin) for (begin, who), (end, _) in pairwise(switches) if who == name]
+
     def samples(self, name: str) -> list[int]:
         """Return the latencies of a task's samples in order, ns."""
         task = self.names.tasks.index(name)
@@ -115,7 +121,11 @@ class Run:
 
 def run(b: Builder, until_ns: int, watched: Sequence[int] = (), observe_from_ns: int = 0) -> Run:
     """Build and run; the model's own checks (causes sum to latencies, no job lost) hold."""
-    state, names = b.build(watched, observe_from_ns)
+    return run_state(*b.build(watched, observe_from_ns), until_ns)
+
+
+def run_state(state: State, names: Names, until_ns: int) -> Run:
+    """Run a state; the model's own checks hold."""
     run_until(state, until_ns)
     assert int(state.m[0]["broken_causes"]) == 0
     assert int(state.m[0]["lost_jobs"]) == 0

@@ -114,7 +114,10 @@ def test_what_a_wake_up_costs_depends_on_who_runs_and_how_deep_the_task_is(
     b = machine(wake=1_000, preempt_fair=2_400, cgroup_level=2_000)
     if runs is not None:
         b.hog("hog", 0, [0], runs, 1)
-    sleeper(b, "sleeper", MS, group_levels=levels)
+    group = es.NONE
+    for level in range(levels):
+        group = b.group(f"/{level}", parent=group)
+    sleeper(b, "sleeper", MS, group=group)
     assert next(time for time in run(b, 2 * MS).times(es.TR_IRQ_EXIT) if time >= MS) == MS + exit_ns
 
 

@@ -9,6 +9,7 @@ import pytest
 from rtsim.engine import state as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import run_until
+from rtsim.sched import entity
 from tests.engine.small import MS, US, Run, interrupt_at, machine, run
 
 EVERY = range(es.VECTORS)
@@ -199,7 +200,9 @@ def test_where_a_mark_takes_effect_under_lazy_preemption(mark: int, kthread: int
     state, names = b.build([])
     run_until(state, MS - 1)
     runs = int(state.cpus[0]["curr"])
-    state.tasks["vruntime"][1 - runs] -= 100 * MS  # far behind: it is picked as soon as anybody asks
+    entity.dequeue_timeline(state, 0, 1 - runs)
+    state.entities["vruntime"][1 - runs] -= 100 * MS  # far behind: it is picked as soon as anybody asks
+    entity.enqueue_timeline(state, 0, 1 - runs)
     state.cpus["need_resched"][0] = mark
     run_until(state, 6 * MS)
     assert Run(state, names).switches(after_ns=MS - 1)[0] == (MS + delay_ns, names.tasks[1 - runs])

@@ -94,9 +94,10 @@ def test_nohz_full_offloads_callbacks_and_keeps_balancing():
     assert found.isolated == {2, 3}
 
 
-def test_isolcpus_nohz_stops_the_tick_only():
+def test_isolcpus_nohz_stops_the_tick_and_offloads_callbacks():
+    # rcu_init_nohz takes the mask of the CPUs whose tick may stop, whichever argument set it
     found = isolation("isolcpus=nohz,3")
-    assert (found.nohz_full, found.rcu_nocbs, found.domain) == ({3}, set(), set())
+    assert (found.nohz_full, found.rcu_nocbs, found.domain) == ({3}, {3}, set())
 
 
 def test_cpus_need_not_be_consecutive():
@@ -118,8 +119,16 @@ def test_lists_of_the_kernel(text, cpus):
         ("nohz_full=8", "cmdline: nohz_full: expected CPUs of 0-7, found 8"),
         ("rcu_nocbs=all,9", "cmdline: rcu_nocbs: expected CPUs of 0-7, found 9"),
         ("irqaffinity=12", "cmdline: irqaffinity: expected CPUs of 0-7, found 12"),
-        ("isolcpus=0-7", "cmdline: expected at least one CPU left for housekeeping, 0-7 are isolated"),
-        ("isolcpus=0-3 nohz_full=4-7", "cmdline: expected at least one CPU left for housekeeping, 0-7 are isolated"),
+        (
+            "isolcpus=0-7",
+            "cmdline: isolcpus: expected a CPU left for housekeeping, the kernel says: "
+            "Housekeeping: must include one present CPU, using boot CPU:0",
+        ),
+        (
+            "isolcpus=0-3 nohz_full=4-7",
+            "cmdline: expected a CPU left for housekeeping, 0-7 are isolated; the kernel says: "
+            "Housekeeping: must include one present CPU neither in nohz_full= nor in isolcpus=domain",
+        ),
         (
             "isolcpus=domian,2",
             "cmdline: isolcpus: expected CPUs, or the flags domain, managed_irq, nohz before them, found 'domian'",

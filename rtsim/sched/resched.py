@@ -1,0 +1,82 @@
+"""Marking a CPU to reschedule, and its run queue clock.
+
+The clock is read when the kernel reads it, not whenever time is asked for: a reschedule that a wake-up asked for goes
+on with the wake-up's reading, so the switch that follows is charged to the woken task.
+"""
+
+from __future__ import annotations
+
+from rtsim.engine import calendar, idle
+from rtsim.engine.jit import handler
+from rtsim.engine.random import cost
+from rtsim.engine.state import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, State
+
+__all__ = [
+    "clock_task",
+    "ipi_slot",
+    "resched_curr",
+    "resched_curr_lazy",
+    "schedule_clock",
+    "skip_clock",
+    "update_rq_clock",
+]
+
+
+@handler
+def ipi_slot(s: State, cpu: int) -> int:
+    """Return the calendar slot of the reschedule interrupt in flight to `cpu`."""
+    return 2 * len(s.cpus) + cpu
+
+
+@handler
+def resched_curr(s: State, cpu: int) -> None:
+    """Mark `cpu` to reschedule as soon as it may; another CPU than this gets an interrupt, or polls for the mark."""
+    c = s.cpus[cpu]
+    if c.need_resched == RESCHED:
+        return
+    c.need_resched = RESCHED
+    if cpu != s.m[0].here and calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
+        arrival = s.m[0].now
+        if c.bottom != IDLE or not idle.polls(s, cpu):
+            arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
+        calendar.arm(s, ipi_slot(s, cpu), arrival)
+
+
+@handler
+def resched_curr_lazy(s: State, cpu: int) -> None:
+    """Mark `cpu` for the fair class: under lazy preemption it may go on to its next entry to the kernel."""
+    c = s.cpus[cpu]
+    if s.kernels[c.kernel].preempt != PREEMPT_LAZY or c.curr < 0:
+        resched_curr(s, cpu)
+    elif c.need_resched == 0:
+        c.need_resched = RESCHED_LAZY
+
+
+@handler
+def update_rq_clock(s: State, cpu: int) -> None:
+    """Read the clock of the run queue of `cpu`, and the time that interrupts have taken up to the same moment."""
+    c = s.cpus[cpu]
+    c.clock = s.m[0].now
+    if s.kernels[c.kernel].irq_time_accounting == 0:
+        c.clock_task = c.clock
+    else:  # an interrupt under way counts once it is over: until then the task clock may have gone too far, and waits
+        c.clock_task = max(c.clock_task, c.clock - c.irq_ns - c.softirq_ns)
+
+
+@handler
+def skip_clock(s: State, cpu: int) -> None:
+    """Let the next schedule() of `cpu` go on with the present reading (rq_clock_skip_update)."""
+    s.cpus[cpu].clock_skip = s.kernels[s.cpus[cpu].kernel].clock_skip
+
+
+@handler
+def schedule_clock(s: State, cpu: int) -> None:
+    """Read the clock at schedule(), unless it is to be skipped."""
+    if s.cpus[cpu].clock_skip == 0:
+        update_rq_clock(s, cpu)
+
+
+@handler
+def clock_task(s: State, cpu: int) -> int:
+    """Return the time that tasks of `cpu` are charged by: without interrupts where those are accounted (ns)."""
+    return s.cpus[cpu].clock_task

@@ -1,0 +1,170 @@
+"""The scenario of a recorded case: the same kernel, machine and tasks, released at the recorded instants."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rtsim.kernel.features import features
+from rtsim.kernel.release import Release
+from rtsim.traces.recording import Case, Recording, Repetition
+from rtsim.traces.rtwl import RtwlTask
+
+__all__ = ["LAB_PROFILE", "NATIVE_PROFILE", "scenario_of", "start_us"]
+
+LAB_PROFILE = "kernel-lab"
+NATIVE_PROFILE = "recorded-vm"
+
+US = 1_000
+RELEASE_US = 12_000
+"""First releases, before the recorded phase is added: a whole number of ticks, and late enough for the hogs."""
+HOGS_BEFORE_US = 10_000
+HOGS_SPREAD_US = 8_000
+"""rtwl's hogs start 10 ms before the first release; which of them is first, and how far it gets in its slice until the
+next, decides which of several stable cycles follows, so each seed has its own starts."""
+SET_UP_US = 10
+"""What rtwl computes to set a task up, before it first sleeps (assumed; the recorded first turns last 10 to 25 us)."""
+LATE_US = 20_000
+"""rtwl's tasks are in their own code this soon after they are told to, unless others keep the CPU from them."""
+UNTRACED: Mapping[str, Any] = {
+    "costs": {
+        "irq_entry": {"constant": "0.25 us"}, "timer_irq": {"constant": "1.3 us"}, "wake": {"constant": "1.3 us"},
+        "context_switch": {"constant": "0 us"}, "syscall_exit": {"constant": "0 us"},
+        "preempt_fair": {"constant": "1 us"}, "tick": {"constant": "2.6 us"}, "ktimers": {"constant": "0.8 us"},
+    }
+}  # fmt: skip
+"""cyclictest ran without the tracer: a wake-up on an idle CPU takes 7 us in place of 16.5 (data/recorded/README.md).
+That is 1.4 us for each of its 7 events, which are taken off the steps that trace them: one each off the entry, the
+timer and the switch, four off the wake-up."""
+CFS_PERIOD_US = 100_000
+"""Default of cpu.cfs_period_us."""
+
+
+def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the scenario of a case, as a scenario file has it.
+
+    Parameters
+    ----------
+    seed
+        Seed of the run; it moves the starts of the hogs too. Of a case recorded several times, each seed takes the
+        release of one of the recordings, in turn.
+    ablate
+        Rules left out of the kernel (`rtsim.kernel.ablation.ABLATIONS`).
+    """
+    repetition = case.repetitions[seed % len(case.repetitions)]
+    release_us = RELEASE_US + _phase_us(recording, repetition)
+    kernel: dict[str, Any] = {
+        "release": recording.release, "preempt": recording.preempt, "hz": recording.hz, "cmdline": recording.cmdline,
+        "config": {"rt_group_sched": recording.rt_group_sched},
+    }  # fmt: skip
+    if ablate:
+        kernel["ablate"] = list(ablate)
+    host: dict[str, Any] = {
+        "topology": dict(recording.topology), "kernel": kernel,
+        "profile": NATIVE_PROFILE if recording.native else LAB_PROFILE,
+    }  # fmt: skip
+    if case.cyclictest is not None and not recording.native:
+        host["profile_overrides"] = UNTRACED
+    scenario: dict[str, Any] = {
+        "host": host,
+        "workload": _workload(recording, case, repetition, release_us, seed),
+        "duration": f"{case.duration_ns // US + release_us} us",
+        "warmup": "0 us",
+        "seed": seed,
+    }
+    groups = dict.fromkeys([*case.cgroups, *(task.cgroup for task in case.tasks if task.cgroup)])
+    if groups:
+        scenario["cgroups"] = {group: _group(case.cgroups.get(group, {})) for group in groups}
+    return scenario
+
+
+def start_us(scenario: Mapping[str, Any], task: str) -> int:
+    """Return when a task of `scenario_of` starts: its own time, in which its share is counted, runs from there.
+
+    A periodic one is first released a period later.
+    """
+    written = scenario["workload"]["tasks"][task]
+    begin = written.get("phases", {}).get("begin")
+    return int(written.get("delay", 0)) + (begin["timer"]["period"] if begin else 0)
+
+
+def _phase_us(recording: Recording, repetition: Repetition) -> int:
+    return repetition.start_ns % (10**9 // recording.hz) // US
+
+
+def _workload(recording: Recording, case: Case, repetition: Repetition, release_us: int, seed: int) -> dict[str, Any]:
+    tasks = [task if _has_slices(recording) else replace(task, slice_us=0) for task in case.tasks]
+    workload: dict[str, Any] = {
+        "tasks": {task.name: _task(task, release_us, seed, _late_us(repetition, task)) for task in tasks}
+    }
+    if case.cyclictest is not None:
+        run = case.cyclictest
+        cpus = [run.cpu] if run.cpu is not None else list(case.tasks[0].cpus)
+        workload["cyclictest"] = {"interval": f"{run.interval_us} us", "policy": run.policy, "cpus": cpus}
+        if run.priority is not None:
+            workload["cyclictest"]["priority"] = run.priority
+    return workload
+
+
+def _has_slices(recording: Recording) -> bool:
+    """Tell whether the kernel heeds sched_attr.sched_runtime of fair tasks; older ones pass it over without a word."""
+    return features(Release.parse(recording.release), 1).custom_slice
+
+
+def _late_us(repetition: Repetition, task: RtwlTask) -> int:
+    """Return how late a task came to its own code, beyond what any does: a realtime hog had its CPU first."""
+    late_us = repetition.late_ns(task.name) // US - task.delay_us
+    return late_us if late_us > LATE_US else 0
+
+
+def _task(task: RtwlTask, release_us: int, seed: int, late_us: int) -> dict[str, Any]:
+    begin_us = release_us + task.delay_us + late_us
+    if not late_us:
+        # Text as seed: the same numbers on every machine and for every Python.
+        spread_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US)
+        first_us = release_us - HOGS_BEFORE_US + spread_us
+        begin_us = begin_us if task.kind == "hog" and task.delay_us else first_us
+    written: dict[str, Any] = {
+        "policy": f"SCHED_{task.policy.upper()}",
+        "priority": task.priority if task.policy in ("fifo", "rr") else task.nice,
+        "cpus": list(task.cpus),
+        "delay": begin_us,
+        **_behaviour(task, release_us + task.delay_us - begin_us),
+    }
+    if task.cgroup:
+        written["taskgroup"] = task.cgroup
+    if task.slice_us:
+        written["slice"] = task.slice_us
+    if task.slack_ns is not None:
+        written["timer_slack"] = task.slack_ns
+    return written
+
+
+def _behaviour(task: RtwlTask, wait_us: int) -> dict[str, Any]:
+    """Return what a task does, `wait_us` before it counts its periods."""
+    if task.kind == "hog":
+        return {"run": -1}
+    if task.kind == "burst":
+        return {"loop": -1, "run": task.run_us, "sleep": task.sleep_us}
+    # Its first turn, in which it sets itself up, decides what it is owed from then on.
+    missed = max(0, -wait_us // task.period_us + 1)
+    first_us = wait_us if wait_us > 0 else wait_us + missed * task.period_us
+    timer = {"ref": task.name, "mode": "absolute"}
+    return {
+        "overrun": "skip",
+        "phases": {
+            "begin": {"loop": 1, "run": SET_UP_US, "timer": {**timer, "period": first_us}},
+            "periods": {"loop": -1, "timer": {**timer, "period": task.period_us}, "run": task.work_us},
+        },
+    }
+
+
+def _group(settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return a cgroup's settings in the scenario's keys: the quota of v1 is one key there, as in v2."""
+    written: dict[str, Any] = {key: int(value) for key, value in settings.items() if not key.startswith("cpu.cfs_")}
+    quota_us = settings.get("cpu.cfs_quota_us")
+    if quota_us is not None:
+        written["cpu.max"] = f"{quota_us} {settings.get('cpu.cfs_period_us', CFS_PERIOD_US)}"
+    return written
