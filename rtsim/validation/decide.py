@@ -128,7 +128,8 @@ def _add_thread(builder: Builder, thread: Thread, task: RtwlTask | None, groups:
     policy = POLICIES[task.policy] if task else _kernel_policy(thread)
     priority = thread.prio - 120 if thread.fair else 99 - thread.prio
     # What works for a time reads its own CPU clock to know when it is over; hogs do not.
-    reads_ns = load_profile(LAB_PROFILE).workload.clock_poll if task and task.kind != "hog" else 0
+    polls = load_profile(LAB_PROFILE).workload.clock_poll
+    reads_ns = polls.constant if polls and task and task.kind != "hog" else 0
     builder.program(
         f"{thread.name}-{thread.pid}", 0, [0], policy, priority, [Op(state.OP_RUN, state.NONE, reads_ns)],
         state=state.SLEEPING, group=groups.get(task.cgroup, state.NONE) if task else state.NONE,
