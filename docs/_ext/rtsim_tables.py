@@ -62,6 +62,9 @@ class ProfileNumbers(_Table):
 
 
 def _costs(entry: Mapping[str, Any], place: str) -> Iterator[tuple[str, ...]]:
+    if not isinstance(entry, Mapping):
+        yield f"`{place}`", str(entry), ""
+        return
     if "source" in entry:
         rest = {key: value for key, value in entry.items() if key != "source"}
         yield f"`{place}`", _written(rest), _text(entry["source"])
@@ -95,6 +98,8 @@ class ModelKeys(_Table):
         model: type[BaseModel] = getattr(importlib.import_module(module), path)
         found: Rows = [("key", "value", "default")]
         for key, field in model.model_fields.items():
+            if field.exclude:
+                continue
             found.append((f"`{field.alias or key}`", _type(field), _default(field)))
         return found
 

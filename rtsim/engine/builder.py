@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,13 @@ from rtsim.engine.state import (
     NEVER,
     NONE,
     NOT_VCPU,
+    OP_BLOCK,
     OP_GUEST,
     OP_JOB,
     OP_JUMP,
+    OP_LOOP,
     OP_RUN,
+    OP_START,
     OP_TIMER,
     PERIODIC,
     RENEWAL,
@@ -43,18 +46,29 @@ from rtsim.engine.state import (
 )
 from rtsim.kernel.weights import IDLE_WEIGHT, nice_weight
 
-__all__ = ["Builder", "Names"]
+__all__ = ["Builder", "Names", "Op"]
 
 HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 """Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
 
+OPTIONAL_COSTS = ("schedule", "preempt_fair", "cgroup_level", "hrtimer_program")
+
 JOB_RING = 256
 KERNEL_DEFAULTS = {
-    "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "clock_skip": 1, "bandwidth_slice": 5_000_000,
-    "rt_runtime": NEVER, "rr_ticks": 1,
+    "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "pick_buddy": 1, "clock_skip": 1,
+    "bandwidth_slice": 5_000_000, "rt_runtime": NEVER, "rt_period": 1_000_000_000, "rt_group_sched": 0, "rr_ticks": 1,
+    "fair_server_runtime": 0, "fair_server_period": 1_000_000_000,
 }  # fmt: skip
-"""What a kernel does unless it is told otherwise: the kernel's own defaults, and unlimited realtime tasks."""
+"""What a kernel does unless it is told otherwise: its own defaults, and nothing that holds realtime tasks back."""
 DEFAULT_TRACE = 4096
+
+
+class Op(NamedTuple):
+    """One operation of a task's program (see `rtsim.engine.program`); jumps count from the program's first."""
+
+    code: int
+    value: int = 0
+    extra: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,8 +96,10 @@ class Builder:
     cpus: list[dict[str, Any]] = field(default_factory=list)
     tasks: list[dict[str, Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
-    ops: list[tuple[int, int]] = field(default_factory=list)
-    locks: int = 0
+    ops: list[Op] = field(default_factory=list)
+    timers: list[dict[str, int]] = field(default_factory=list)
+    masks: list[list[int]] = field(default_factory=list)
+    locks: list[dict[str, int]] = field(default_factory=list)
     jobs: int = 0
     sources: list[dict[str, Any]] = field(default_factory=list)
     _tables: list[npt.NDArray[np.int64]] = field(default_factory=list)
@@ -115,15 +131,18 @@ class Builder:
     def kernel(self, cpu_count: int, *, idle_exit: int | Sequence[tuple[int, int]] = 0, **fields: Any) -> int:
         """Add a kernel whose `cpu_count` CPUs are added next, by `cpu`; `fields` are those of `state.KERNEL`.
 
+        Costs that are not given are those of `OPTIONAL_COSTS` only, and nothing.
+
         `idle_exit` is one table, or (residency in ns, table) of each idle state from shallow to deep.
         """
         states = [(0, idle_exit)] if isinstance(idle_exit, int) else list(idle_exit)[: state.IDLE_STATES]
         unused = [0] * (state.IDLE_STATES - len(states))
+        optional = {name: self.constant(0) for name in OPTIONAL_COSTS if name not in fields}
         self.kernels.append(
             {
                 "cpu_base": len(self.cpus), "cpu_count": cpu_count, "idle_states": len(states),
                 "idle_residency": [residency for residency, _ in states] + unused,
-                "idle_exit": [table for _, table in states] + unused, **KERNEL_DEFAULTS, **fields,
+                "idle_exit": [table for _, table in states] + unused, **KERNEL_DEFAULTS, **optional, **fields,
             }
         )  # fmt: skip
         return len(self.kernels) - 1
@@ -137,28 +156,46 @@ class Builder:
         self.cpus.append(
             {
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
+                "prev": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
-                "timer_head": NONE, "sched_timer": NONE, "sched_timer_at": NEVER,
+                "dl_head": NONE, "timer_head": NONE, "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
             }
         )  # fmt: skip
         return len(self.cpus) - 1
 
-    def lock(self) -> int:
-        """Add a lock."""
-        self.locks += 1
-        return self.locks - 1
+    def lock(self, missing: int = 0) -> int:
+        """Add a mutex, a condition variable, or a barrier at which the last of ``missing + 1`` tasks waits for none."""
+        self.locks.append({"owner": NONE, "head": NONE, "tail": NONE, "missing": missing})
+        return len(self.locks) - 1
+
+    def timer(self, *, relative: bool = False, last_ns: int | None = None) -> int:
+        """Add a timer for OP_TIMER; its first period starts at `last_ns`, or else at its first user's start."""
+        begun = last_ns is not None
+        self.timers.append({"expires": last_ns or 0, "begun": int(begun), "relative": int(relative)})
+        return len(self.timers) - 1
+
+    def mask(self, cpus: Iterable[int]) -> int:
+        """Add an affinity mask for OP_AFFINITY."""
+        self.masks.append(_mask(sorted(set(cpus))))
+        return len(self.masks) - 1
 
     def group(
         self, path: str, *, kernel: int = 0, parent: int = NONE, shares: int = 1024, idle: bool = False,
-        quota_ns: int = 0, period_ns: int = 100_000_000, burst_ns: int = 0,
+        quota_ns: int = NONE, period_ns: int = 100_000_000, burst_ns: int = 0, rt_runtime_ns: int = 0,
+        rt_period_ns: int = 1_000_000_000,
     ) -> int:  # fmt: skip
-        """Add a cgroup with the cpu controller; its parent comes first. Without a quota its tasks have no limit."""
+        """Add a cgroup with the cpu controller; its parent comes first.
+
+        A quota of NONE is no limit. Its realtime tasks may run `rt_runtime_ns` (NONE: no limit) of each
+        `rt_period_ns` on a CPU, where the kernel has CONFIG_RT_GROUP_SCHED.
+        """
         self.groups.append(
             {
                 "path": path, "kernel": kernel, "parent": parent, "idle": int(idle),
-                "shares": (IDLE_WEIGHT if idle else shares) << 10, "quota": quota_ns, "runtime": quota_ns,
-                "period": period_ns, "burst": burst_ns, "throttled_head": NONE, "throttled_tail": NONE,
+                "shares": (IDLE_WEIGHT if idle else shares) << 10, "quota": max(quota_ns, 0), "runtime": max(quota_ns, 0),
+                "period": period_ns, "burst": burst_ns, "rt_runtime": NEVER if rt_runtime_ns < 0 else rt_runtime_ns,
+                "rt_period": rt_period_ns, "throttled_head": NONE, "throttled_tail": NONE,
             }
         )  # fmt: skip
         return len(self.groups) - 1
@@ -176,31 +213,44 @@ class Builder:
                 "cpus": allowed, "allowed": _mask(allowed), "nr_allowed": len(allowed),
                 "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
                 "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
-                "watch": NONE, "pc": len(self.ops), "rr_left": self.kernels[kernel].get("rr_ticks", 1),
+                "watch": NONE, "pc": len(self.ops),
+                "rr_left": self.kernels[kernel].get("rr_ticks", 1),
                 "state": RUNNABLE,
                 **fields,
             }
         )  # fmt: skip
         return len(self.tasks) - 1
 
-    def hog(self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, **fields: Any) -> int:
-        """Add a task that computes for ever."""
+    def program(
+        self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, ops: Sequence[Op], **fields: Any
+    ) -> int:
+        """Add a task with a program of its own; `fields` are those of `state.TASK`."""
         task = self._task(name, kernel, cpus, policy, priority, **fields)
-        self.ops.append((OP_RUN, NONE))
+        start = len(self.ops)
+        for op in ops:
+            self.ops.append(op._replace(value=start + op.value) if op.code in (OP_JUMP, OP_LOOP) else op)
         return task
+
+    def hog(
+        self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *, first_ns: int = 0,
+        **fields: Any,
+    ) -> int:  # fmt: skip
+        """Add a task that computes for ever, from `first_ns` on."""
+        sleep = [Op(OP_START), Op(OP_BLOCK)] if first_ns else []
+        return self.program(
+            name, kernel, cpus, policy, priority, [*sleep, Op(OP_RUN, NONE)], first=first_ns, **fields
+        )  # fmt: skip
 
     def periodic(
         self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *,
         period_ns: int, first_ns: int, work: int, slack_ns: int, catch_up: bool = False, **fields: Any,
     ) -> int:  # fmt: skip
         """Add a task released at ``first_ns + n * period_ns`` that then computes for a draw from table `work`."""
-        task = self._task(
-            name, kernel, cpus, policy, priority,
-            period=period_ns, release=first_ns - period_ns, slack=slack_ns, catch_up=int(catch_up), **fields,
+        timer = self.timer(last_ns=first_ns - period_ns)
+        ops = [Op(OP_TIMER, timer, period_ns), Op(OP_BLOCK), Op(OP_RUN, work), Op(OP_JUMP, 0)]
+        return self.program(
+            name, kernel, cpus, policy, priority, ops, slack=slack_ns, catch_up=int(catch_up), **fields
         )  # fmt: skip
-        start = len(self.ops)
-        self.ops += [(OP_TIMER, 0), (OP_RUN, work), (OP_JUMP, start)]
-        return task
 
     def server(
         self,
@@ -219,7 +269,7 @@ class Builder:
             lock=lock, state=SLEEPING, job_base=self.jobs, job_size=JOB_RING, **fields,
         )  # fmt: skip
         self.jobs += JOB_RING
-        self.ops.append((OP_JOB, 0))
+        self.ops.append(Op(OP_JOB))
         return task
 
     def vcpu(
@@ -227,7 +277,7 @@ class Builder:
     ) -> int:
         """Add a vCPU thread; its guest CPU is added later with ``cpu(..., carrier=task)``."""
         task = self._task(name, kernel, cpus, policy, priority, lock=lock, mode=IN_HOST, **fields)
-        self.ops.append((OP_GUEST, 0))
+        self.ops.append(Op(OP_GUEST))
         return task
 
     # ---- noise ----------------------------------------------------------------------------------------------
@@ -279,9 +329,11 @@ class Builder:
             kernels=filled(state.KERNEL, self.kernels),
             cpus=filled(state.CPU, self.cpus),
             tasks=filled(state.TASK, self.tasks),
-            ops=filled(state.OP, [{"code": code, "value": value} for code, value in self.ops]),
+            ops=filled(state.OP, [op._asdict() for op in self.ops]),
+            timers=filled(state.TIMER, self.timers),
+            masks=np.array(self.masks, dtype=np.int64).reshape(-1, state.AFFINITY_WORDS),
             jobs=allocate(state.JOB, self.jobs),
-            locks=filled(state.LOCK, [{"owner": NONE, "head": NONE, "tail": NONE}] * self.locks),
+            locks=filled(state.LOCK, self.locks),
             sources=filled(state.SOURCE, self.sources),
             calendar=filled(state.SLOT, [{"position": NONE}] * slots),
             tables=np.array(self._tables, dtype=np.int64).reshape(-1, random.TABLE_SIZE + 1),
@@ -308,7 +360,7 @@ def _mask(cpus: Sequence[int]) -> list[int]:
 
 
 def _kernel_prio(policy: int, priority: int) -> int:
-    if policy == state.STOP:
+    if policy in (state.STOP, state.DEADLINE):
         return -1
     return 99 - priority if policy in (state.FIFO, state.RR) else 120 + priority
 

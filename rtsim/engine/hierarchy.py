@@ -8,7 +8,17 @@ import numpy.typing as npt
 
 from rtsim.engine import state
 from rtsim.engine.rows import filled
-from rtsim.engine.state import LISTS, NEVER, NONE, T_CFS_PERIOD, T_CFS_SLACK, T_RT_PERIOD
+from rtsim.engine.state import (
+    DEADLINE,
+    LISTS,
+    NEVER,
+    NONE,
+    T_CFS_PERIOD,
+    T_CFS_SLACK,
+    T_DEADLINE,
+    T_FAIR_SERVER,
+    T_RT_PERIOD,
+)
 
 __all__ = ["lay_out"]
 
@@ -18,13 +28,12 @@ GOLDEN = 0x9E3779B97F4A7C15
 
 
 def lay_out(kernels: Rows, cpus: Rows, tasks: Rows, groups: Rows) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of the scheduler by name; rows of `kernels` and `groups` get their timers and queues.
+    """Return the arrays of the scheduler by name; rows of `groups` get their timers and queues.
 
-    Rows of `tasks` have ``group``, ``weight`` and ``slice`` (ns, 0: the default); a group follows its parent.
+    Rows of `tasks` have ``group``, ``weight``, ``slice`` (ns, 0: the default) and, of deadline tasks, ``dl_runtime``,
+    ``dl_deadline`` and ``dl_period`` (ns); a group follows its parent.
     """
     timers: Rows = []
-    for row, kernel in enumerate(kernels):
-        kernel["rt_timer"] = _add_timer(timers, T_RT_PERIOD, row)
     queues = [_queue(cpu, NONE) for cpu in range(len(cpus))]
     entities = [_task_entity(task) for task in tasks]
     for row, group in enumerate(groups):
@@ -39,7 +48,11 @@ def lay_out(kernels: Rows, cpus: Rows, tasks: Rows, groups: Rows) -> dict[str, n
         entity["queue"] = _queue_on(groups, task["group"], task["cpu"], base)
     for number, entity in enumerate(entities):
         entity["heap"] = ((number + 1) * GOLDEN >> 7) & (2**56 - 1)
+    dl_entities = [_dl_task(row, task, timers) for row, task in enumerate(tasks)]
+    dl_entities += [_fair_server(row, kernels[cpu["kernel"]], timers) for row, cpu in enumerate(cpus)]
     return {
+        "rt_rqs": filled(state.RT_RQ, _rt_rqs(kernels, groups, queues, timers)),
+        "dl_entities": filled(state.DL_ENTITY, dl_entities),
         "entities": filled(state.ENTITY, entities),
         "cfs_rqs": filled(state.CFS_RQ, queues),
         "groups": filled(state.GROUP, groups),
@@ -80,6 +93,44 @@ def _add_group(row: int, groups: Rows, kernel: dict[str, Any], queues: Rows, ent
             }
         )  # fmt: skip
         queues.append(_queue(cpu, row, len(entities) - 1))
+
+
+def _rt_rqs(kernels: Rows, groups: Rows, queues: Rows, timers: Rows) -> Rows:
+    """Return a realtime queue for each of `queues`, with the budget of its kernel or group."""
+    rows: Rows = [{} for _ in queues]
+    for kernel in kernels:
+        _give_budget(rows, kernel["cpu_base"], kernel["cpu_count"], kernel, timers)
+    for group in groups:
+        kernel = kernels[group["kernel"]]
+        if kernel["rt_group_sched"] == 0 or kernel["rt_runtime"] == NEVER:
+            group["rt_runtime"] = NEVER
+        _give_budget(rows, group["first_queue"], kernel["cpu_count"], group, timers)
+    return rows
+
+
+def _give_budget(rows: Rows, first: int, count: int, owner: dict[str, Any], timers: Rows) -> None:
+    timer = _add_timer(timers, T_RT_PERIOD, first)
+    timers[timer]["expiry"] = -owner["rt_period"]  # the first start expires at once
+    for row in rows[first : first + count]:
+        row.update(rt_runtime=owner["rt_runtime"], rt_period=owner["rt_period"], rt_timer=timer)
+
+
+def _dl_task(row: int, task: dict[str, Any], timers: Rows) -> dict[str, Any]:
+    parameters = {name: task.get(name, 0) for name in ("dl_runtime", "dl_deadline", "dl_period")}
+    timer = _add_timer(timers, T_DEADLINE, row) if task["policy"] == DEADLINE else NONE
+    return {**parameters, "timer": timer, **_NEW_DL_ENTITY}
+
+
+def _fair_server(cpu: int, kernel: dict[str, Any], timers: Rows) -> dict[str, Any]:
+    runtime, period = kernel["fair_server_runtime"], kernel["fair_server_period"]
+    timer = _add_timer(timers, T_FAIR_SERVER, cpu) if runtime else NONE
+    return {
+        "dl_runtime": runtime, "dl_deadline": period, "dl_period": period, "defer": 1, "timer": timer, **_NEW_DL_ENTITY,
+    }  # fmt: skip
+
+
+_NEW_DL_ENTITY = {"deadline": -1, "next": NONE}
+"""Its deadline has passed whenever it first wakes."""
 
 
 def _queue_on(groups: Rows, group: int, cpu: int, base: int) -> int:

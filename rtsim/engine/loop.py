@@ -16,7 +16,7 @@ rank  kind of slot           entity
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, interrupts, noise, observe, program, timers
+from rtsim.engine import calendar, entry, interrupts, noise, observe, program, timers
 from rtsim.engine.jit import entry_point, handler
 from rtsim.engine.start import start_tasks
 from rtsim.engine.state import (
@@ -25,13 +25,9 @@ from rtsim.engine.state import (
     ACT_NOTHING,
     ACT_START,
     ACT_WAKE,
-    BASE,
-    IDLE_EXIT,
     IRQ_NOISE,
     IRQ_RESCHED,
-    IRQ_TIMER,
     SLEEPING,
-    SWITCH,
     State,
 )
 from rtsim.engine.state_type import declare_state
@@ -42,26 +38,12 @@ declare_state()
 
 
 @handler
-def _end_stretch(s: State, cpu: int) -> None:
-    c = s.cpus[cpu]
-    if c.level != BASE:
-        interrupts.end_level(s, cpu)
-    elif c.bottom == SWITCH:
-        interrupts.finish_switch(s, cpu)
-    elif c.bottom == IDLE_EXIT:
-        interrupts.leave_idle(s, cpu)
-    else:
-        interrupts.end_section(s, cpu)
-
-
-@handler
 def _dispatch(s: State, slot: int) -> None:
     cpus = len(s.cpus)
     if slot < cpus:
-        _end_stretch(s, slot)
+        entry.end_stretch(s, slot)
     elif slot < 2 * cpus:
-        interrupts.open_expired(s, slot - cpus)
-        interrupts.deliver(s, slot - cpus, IRQ_TIMER)
+        interrupts.expire_clock(s, slot - cpus)
     elif slot < 3 * cpus:
         interrupts.deliver(s, slot - 2 * cpus, IRQ_RESCHED)
     else:

@@ -32,8 +32,10 @@ from rtsim.engine.state import (
     IN_QEMU,
     IRQ,
     NMI,
+    SCHEDULE,
     SOFTIRQ,
     SWITCH,
+    TASK_RUNS,
     TR_SAMPLE,
     VM_ENTRY,
     VM_EXIT,
@@ -66,10 +68,13 @@ def account(s: State, cpu: int) -> None:
     if stretch == 0 or c.executing == 0:
         return
     level = c.level
+    polls = False
     if level == BASE:
-        if c.curr >= 0 and c.bottom != IDLE and c.bottom != IDLE_EXIT:
+        runs = c.prev if c.bottom == SCHEDULE else c.curr
+        if runs >= 0 and c.bottom != IDLE and c.bottom != IDLE_EXIT:
             c.task_ns += stretch
-            s.tasks[c.curr].cpu_ns += stretch
+            s.tasks[runs].cpu_ns += stretch
+            polls = s.tasks[runs].polls == 1 and c.bottom == TASK_RUNS
         else:
             c.idle_ns += stretch
     elif level == SOFTIRQ:
@@ -78,8 +83,35 @@ def account(s: State, cpu: int) -> None:
         c.hardware_ns += stretch
     else:
         c.irq_ns += stretch
+    if polls:
+        _end_gap(s, c.curr, now - stretch)
     if c.watch_head >= 0:
         _charge_watches(s, cpu, stretch)
+    if polls:
+        _begin_gap(s, cpu, c.curr)
+
+
+@handler
+def _end_gap(s: State, task: int, end: int) -> None:
+    """End, at time `end`, the gap between two clock readings of a task that reads the clock all the time."""
+    watch = s.tasks[task].watch
+    if watch < 0 or s.watches[watch].open == 0:
+        return
+    _unlink(s, watch)
+    if end > s.watches[watch].release:
+        _close(s, task, end)
+    else:
+        s.watches[watch].open = 0
+
+
+@handler
+def _begin_gap(s: State, cpu: int, task: int) -> None:
+    """Begin the next gap, with the clock reading made now; it is none if the next reading follows at once."""
+    watch = s.tasks[task].watch
+    if watch >= 0:
+        s.watches[watch].open = 1
+        s.watches[watch].release = s.m[0].now
+        _link(s, watch, cpu)
 
 
 @handler
@@ -112,7 +144,7 @@ def _cause(s: State, cpu: int, watch: int) -> int:
         return C_IRQ + offset
     if c.level == SOFTIRQ:
         return C_SOFTIRQ + offset
-    if c.bottom == SWITCH:
+    if c.bottom == SWITCH or c.bottom == SCHEDULE:
         return C_SWITCH + offset
     if c.bottom == IDLE or c.bottom == IDLE_EXIT:
         return C_IDLE_EXIT + offset
@@ -136,6 +168,11 @@ def _cause(s: State, cpu: int, watch: int) -> int:
 def attach(s: State, watch: int, cpu: int) -> None:
     """Let `cpu` charge `watch` from now on; its unaccounted stretch is accounted first."""
     account(s, cpu)
+    _link(s, watch, cpu)
+
+
+@handler
+def _link(s: State, watch: int, cpu: int) -> None:
     head = s.cpus[cpu].watch_head
     w = s.watches[watch]
     w.cpu = cpu
@@ -150,9 +187,14 @@ def attach(s: State, watch: int, cpu: int) -> None:
 def detach(s: State, watch: int) -> None:
     """Charge `watch` what its CPU owes it and let no CPU charge it."""
     w = s.watches[watch]
-    if w.cpu < 0:
-        return
-    account(s, w.cpu)
+    if w.cpu >= 0:
+        account(s, w.cpu)
+        _unlink(s, watch)
+
+
+@handler
+def _unlink(s: State, watch: int) -> None:
+    w = s.watches[watch]
     if w.prev >= 0:
         s.watches[w.prev].next = w.next
     else:
@@ -258,12 +300,18 @@ def _charging_cpu(s: State, cpu: int) -> int:
 def close_watch(s: State, task: int) -> None:
     """End the sample of `task`, if one is under way: it runs in user space now."""
     watch = s.tasks[task].watch
-    if watch < 0 or s.watches[watch].open == 0:
-        return
-    detach(s, watch)
+    if watch >= 0 and s.watches[watch].open == 1:
+        detach(s, watch)
+        _close(s, task, s.m[0].now)
+
+
+@handler
+def _close(s: State, task: int, end: int) -> None:
+    """End the sample of `task` at time `end`, up to which it has been charged and no longer is."""
+    watch = s.tasks[task].watch
     w = s.watches[watch]
     w.open = 0
-    latency = s.m[0].now - w.release
+    latency = end - w.release
     counted = w.release >= s.m[0].observe_from
     charged = 0
     for i in range(w.touched):

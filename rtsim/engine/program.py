@@ -1,30 +1,72 @@
-"""What a task does while it has the CPU: a program of a few operations, one row each.
+"""What a task does while it has the CPU: a program of operations, one row each, with what `value` and `extra` are.
 
-OP_RUN computes for a drawn time or for ever, OP_TIMER sleeps to the next release, OP_JOB serves queued jobs one after
-the other (kernel threads, the emulator), OP_GUEST is a vCPU, OP_JUMP closes the loop.
+==============  ==============================================================================================
+OP_RUN          computes for a draw from table `value` (-1: for ever), reading its CPU clock each `extra` ns
+OP_RUNTIME      computes in chunks of 32 us until `value` ns of time have passed (rt-app's ``runtime``)
+OP_START        arms a timer for the task's start
+OP_SLEEP        arms a timer for `value` ns from now
+OP_TIMER        arms a timer for the next expiry of timer `value`, `extra` ns after the last one
+OP_BLOCK        sleeps until that timer goes off
+OP_LOCK         takes mutex `value`, or waits for it
+OP_UNLOCK       frees mutex `value`
+OP_WAIT         frees mutex `extra` and waits for condition `value`; an OP_LOCK follows (pthread_cond_wait)
+OP_SIGNAL       wakes the first waiter of condition `value`
+OP_BROADCAST    wakes all of them
+OP_BARRIER      the last of those who meet at `value` wakes the others and jumps past OP_LEAVE, they wait
+OP_LEAVE        leaves barrier `value`
+OP_YIELD        sched_yield
+OP_AFFINITY     sched_setaffinity to mask `value`, of `extra` CPUs
+OP_LOOP         jumps to operation `value`, in all `extra` times through
+OP_JUMP         jumps to operation `value`
+OP_EXIT         ends the task
+OP_JOB          serves queued jobs one after the other (kernel threads, the emulator)
+OP_GUEST        is a vCPU
+==============  ==============================================================================================
+
+Operations that wake others take effect at the end of a stretch, where the CPU looks whether it has to reschedule.
 """
 
 from __future__ import annotations
 
-from rtsim.engine import execution, observe, timers
+from rtsim.engine import execution, mutex, observe, timers
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
+    AFFINITY_WORDS,
+    BLOCKED,
     H_RESPONSE,
+    IRQ_WAKE,
     NEVER,
+    OP_AFFINITY,
+    OP_BARRIER,
+    OP_BLOCK,
+    OP_BROADCAST,
     OP_GUEST,
     OP_JOB,
     OP_JUMP,
+    OP_LEAVE,
+    OP_LOCK,
+    OP_LOOP,
     OP_RUN,
+    OP_RUNTIME,
+    OP_SIGNAL,
+    OP_SLEEP,
+    OP_START,
     OP_TIMER,
+    OP_UNLOCK,
+    OP_WAIT,
+    OP_YIELD,
     SLEEPING,
     TASK_RUNS,
     State,
 )
-from rtsim.kvm import lock, vcpu
-from rtsim.sched import core
+from rtsim.kvm import vcpu
+from rtsim.sched import core, placement
 
 __all__ = ["add_job", "continue_task", "end_operation"]
+
+RUNTIME_CHUNK = 32_000
+"""ns of work between two looks at the clock in rt-app's ``runtime``."""
 
 
 @handler
@@ -34,42 +76,228 @@ def continue_task(s: State, cpu: int) -> bool:
     t = s.tasks[task]
     while True:
         code = s.ops[t.pc].code
-        if code == OP_JUMP:
-            t.pc = s.ops[t.pc].value
+        if code in (OP_JUMP, OP_LOOP):
+            _jump(s, task)
         elif code == OP_RUN:
-            table = s.ops[t.pc].value
-            work = NEVER if table < 0 else cost(s, cpu, table)
-            execution.begin_base(s, cpu, TASK_RUNS, work)
+            _compute(s, cpu, task)
             return True
-        elif code == OP_TIMER:
-            t.pc += 1
-            if _sleep_to_release(s, cpu, task):
+        elif code in (OP_START, OP_SLEEP, OP_TIMER):
+            if _arm(s, cpu, task):
+                return True
+        elif code == OP_BLOCK:
+            if _sleep(s, cpu, task):
                 return False
         elif code == OP_JOB:
             return _take_job(s, cpu, task)
-        else:
+        elif code == OP_GUEST:
             return vcpu.proceed(s, cpu)
+        elif code == OP_RUNTIME:
+            if t.ends_at == 0:
+                t.ends_at = s.m[0].now + s.ops[t.pc].value
+            execution.begin_base(s, cpu, TASK_RUNS, RUNTIME_CHUNK)
+            return True
+        elif code in (OP_UNLOCK, OP_SIGNAL, OP_BROADCAST, OP_YIELD):
+            execution.begin_base(s, cpu, TASK_RUNS, 0)
+            return True
+        elif not _synchronise(s, cpu, task):
+            return False
 
 
 @handler
-def _sleep_to_release(s: State, cpu: int, task: int) -> bool:
-    """Arm the timer for the next release and block; return False if a late release is served at once."""
+def _jump(s: State, task: int) -> None:
     t = s.tasks[task]
+    op = s.ops[t.pc]
+    if op.code == OP_LOOP:
+        op.done += 1
+        if op.done == op.extra:
+            op.done = 0
+            t.pc += 1
+            return
+    t.pc = op.value
+
+
+@handler
+def _compute(s: State, cpu: int, task: int) -> None:
+    """Begin OP_RUN or go on with it, up to the first reading of the CPU clock that comes after the end of its slice.
+
+    Reading the clock updates the scheduler's accounts (``task_sched_runtime``), so it sees the end of the slice there.
+    """
+    t = s.tasks[task]
+    op = s.ops[t.pc]
+    work = t.rest
+    t.rest = 0
+    if work == 0:
+        work = NEVER if op.value < 0 else cost(s, cpu, op.value)
+    if op.extra > 0 and work != NEVER:
+        slice_end = core.slice_end_in(s, cpu)
+        if slice_end < work:
+            reading = max((slice_end + op.extra - 1) // op.extra, 1) * op.extra
+            t.rest = max(work - reading, 0)
+    execution.begin_base(s, cpu, TASK_RUNS, work - t.rest)
+
+
+# ---- sleeping ---------------------------------------------------------------------------------------------------
+
+
+@handler
+def _arm(s: State, cpu: int, task: int) -> bool:
+    """Set when the task is to wake and begin to program the timer; return False if that takes no time."""
+    t = s.tasks[task]
+    op = s.ops[t.pc]
+    _complete(s, task)
+    if op.code == OP_TIMER and not _next_expiry(s, task):
+        t.pc += 2
+        return False
+    if op.code == OP_START:
+        t.timer_soft = t.first
+    elif op.code == OP_SLEEP:
+        t.timer_soft = s.m[0].now + op.value
+    work = cost(s, cpu, s.kernels[s.cpus[cpu].kernel].hrtimer_program)
+    if work == 0:
+        t.pc += 1
+        return False
+    execution.begin_base(s, cpu, TASK_RUNS, work)
+    return True
+
+
+@handler
+def _next_expiry(s: State, task: int) -> bool:
+    """Move the timer on by its period; return False if that is past already and the activation is served at once."""
+    t = s.tasks[task]
+    period = s.ops[t.pc].extra
+    timer = s.timers[s.ops[t.pc].value]
     now = s.m[0].now
-    if t.watch >= 0 and t.released == 1 and t.release >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RESPONSE, now - t.release)
-    t.released = 1
-    t.release += t.period
-    if t.release <= now:
-        if t.catch_up == 1:
-            observe.sample_behind_itself(s, task, t.release)
-            return False
-        missed = (now - t.release) // t.period + 1
+    if timer.begun == 0:
+        timer.begun = 1
+        timer.expires = t.first
+    timer.expires += period
+    if timer.expires <= now and timer.relative == 0 and t.catch_up == 0:
+        missed = (now - timer.expires) // period + 1
         t.skipped += missed
-        t.release += missed * t.period
-    timers.start_timer(s, task, cpu, t.release)
+        timer.expires += missed * period
+    t.timer_soft = timer.expires
+    if timer.expires > now:
+        return True
+    observe.sample_behind_itself(s, task, timer.expires)
+    t.release = timer.expires
+    t.released = 1
+    if timer.relative == 1:
+        timer.expires = now
+    return False
+
+
+@handler
+def _sleep(s: State, cpu: int, task: int) -> bool:
+    """Block until the timer; return False if it has gone off while it was programmed."""
+    t = s.tasks[task]
+    t.pc += 1
+    t.release = t.timer_soft
+    t.released = 1
+    if t.timer_soft + t.slack <= s.m[0].now:
+        observe.sample_behind_itself(s, task, t.release)
+        return False
+    timers.start_timer(s, task, cpu, t.timer_soft)
     core.block_current(s, cpu, SLEEPING)
     return True
+
+
+@handler
+def _complete(s: State, task: int) -> None:
+    """End the task's activation: it has done its work and is about to wait for the next."""
+    t = s.tasks[task]
+    if t.watch >= 0 and t.released == 1 and t.release >= s.m[0].observe_from:
+        observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
+    t.released = 0
+
+
+# ---- mutexes, conditions, affinity ------------------------------------------------------------------------------
+
+
+@handler
+def _synchronise(s: State, cpu: int, task: int) -> bool:
+    """Do an operation that may block; return False if it does."""
+    t = s.tasks[task]
+    op = s.ops[t.pc]
+    if op.code == OP_LOCK:
+        if not mutex.lock_or_wait(s, cpu, op.value):
+            return False
+        t.pc += 1
+    elif op.code == OP_WAIT:
+        _wait(s, cpu, task)
+        return False
+    elif op.code == OP_BARRIER:
+        if s.locks[op.value].missing > 0:
+            s.locks[op.value].missing -= 1
+            _wait(s, cpu, task)
+            return False
+        _broadcast(s, cpu, op.value)
+        t.pc += 3
+    elif op.code == OP_LEAVE:
+        s.locks[op.value].missing += 1
+        t.pc += 1
+    elif op.code == OP_AFFINITY:
+        return _set_affinity(s, cpu, task)
+    else:
+        _complete(s, task)
+        core.block_current(s, cpu, BLOCKED)
+        return False
+    return True
+
+
+@handler
+def _wait(s: State, cpu: int, task: int) -> None:
+    """Free the mutex and block on the condition (pthread_cond_wait up to its wake-up)."""
+    t = s.tasks[task]
+    op = s.ops[t.pc]
+    t.pc += 1
+    _complete(s, task)
+    mutex.add_waiter(s, op.value, task)
+    mutex.unlock(s, cpu, op.extra)
+    core.block_current(s, cpu, BLOCKED)
+
+
+@handler
+def _signal(s: State, cpu: int, condition: int) -> bool:
+    """Wake the first waiter of a condition: it is released now. Return False if nobody waits."""
+    waiter = mutex.next_waiter(s, condition)
+    if waiter < 0:
+        return False
+    s.tasks[waiter].release = s.m[0].now
+    s.tasks[waiter].released = 1
+    observe.open_watch(s, waiter, s.m[0].now, 0)
+    core.try_to_wake_up(s, waiter, cpu)
+    return True
+
+
+@handler
+def _broadcast(s: State, cpu: int, condition: int) -> None:
+    while _signal(s, cpu, condition):
+        pass
+
+
+@handler
+def _set_affinity(s: State, cpu: int, task: int) -> bool:
+    """Set the mask; return False if the task has to leave this CPU: an interrupt then wakes it on another.
+
+    The kernel has its migration thread do that, which takes about as long.
+    """
+    t = s.tasks[task]
+    op = s.ops[t.pc]
+    t.pc += 1
+    t.nr_allowed = op.extra
+    for word in range(AFFINITY_WORDS):
+        t.allowed[word] = s.masks[op.value, word]
+    if placement.allowed_on(s, task, cpu):
+        return True
+    t.wake_pending = 1
+    t.wake_next = s.cpus[cpu].wake_head
+    s.cpus[cpu].wake_head = task
+    s.cpus[cpu].irq_pending |= IRQ_WAKE
+    core.block_current(s, cpu, BLOCKED)
+    return False
+
+
+# ---- jobs, and the end of an operation --------------------------------------------------------------------------
 
 
 @handler
@@ -79,7 +307,7 @@ def _take_job(s: State, cpu: int, task: int) -> bool:
         core.block_current(s, cpu, SLEEPING)
         return False
     job = s.jobs[t.job_base + t.job_head % t.job_size]
-    if job.locked == 1 and t.holds == 0 and not lock.lock_or_wait(s, cpu):
+    if job.locked == 1 and s.locks[t.lock].owner != task and not mutex.lock_or_wait(s, cpu, t.lock):
         return False
     t.release = job.arrival
     if t.job_sampled != t.job_head:
@@ -94,17 +322,36 @@ def end_operation(s: State, cpu: int) -> None:
     """End the running task's operation: its time is up."""
     observe.account(s, cpu)
     t = s.tasks[s.cpus[cpu].curr]
-    code = s.ops[t.pc].code
-    if code == OP_GUEST:
+    op = s.ops[t.pc]
+    if op.code == OP_GUEST:
         vcpu.end_stretch(s, cpu)
-    elif code == OP_JOB:
-        if t.watch >= 0 and t.release >= s.m[0].observe_from:
-            observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
-        t.job_head += 1
-        if t.holds == 1:
-            lock.unlock(s, cpu)
+    elif op.code == OP_JOB:
+        _end_job(s, cpu)
+    elif op.code == OP_RUN and t.rest > 0:
+        core.account_curr(s, cpu)
+    elif op.code == OP_RUNTIME and s.m[0].now < t.ends_at:
+        return
     else:
+        t.ends_at = 0
         t.pc += 1
+        if op.code == OP_UNLOCK:
+            mutex.unlock(s, cpu, op.value)
+        elif op.code == OP_SIGNAL:
+            _signal(s, cpu, op.value)
+        elif op.code == OP_BROADCAST:
+            _broadcast(s, cpu, op.value)
+        elif op.code == OP_YIELD:
+            core.yield_current(s, cpu)
+
+
+@handler
+def _end_job(s: State, cpu: int) -> None:
+    t = s.tasks[s.cpus[cpu].curr]
+    if t.watch >= 0 and t.release >= s.m[0].observe_from:
+        observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
+    t.job_head += 1
+    if t.lock >= 0 and s.locks[t.lock].owner == s.cpus[cpu].curr:
+        mutex.unlock(s, cpu, t.lock)
 
 
 @handler

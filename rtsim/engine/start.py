@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, interrupts, noise
+from rtsim.engine import calendar, entry, noise
 from rtsim.engine.jit import handler
 from rtsim.engine.state import RESCHED, RUNNABLE, State
 from rtsim.sched import core, placement
@@ -19,7 +19,8 @@ def start_tasks(s: State) -> None:
         if s.tasks[task].state == RUNNABLE:
             _start_task(s, task)
     for cpu in range(s.m[0].n_host_cpus):
-        interrupts.at_base(s, cpu)
+        s.m[0].here = cpu
+        entry.at_base(s, cpu)
 
 
 @handler

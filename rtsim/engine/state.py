@@ -17,6 +17,7 @@ __all__ = [
     "ARRAYS",
     "CFS_RQ",
     "CPU",
+    "DL_ENTITY",
     "DOMAIN",
     "ENTITY",
     "GROUP",
@@ -31,12 +32,14 @@ __all__ = [
     "NEVER",
     "NONE",
     "OP",
+    "RT_RQ",
     "SCHED_GROUP",
     "SCHED_TIMER",
     "SLOT",
     "SOURCE",
     "TASK",
     "TASK_LIST",
+    "TIMER",
     "TRACE",
     "WATCH",
     "WORDS_PER_ARRAY",
@@ -57,13 +60,13 @@ BASE, SOFTIRQ, IRQ, NMI, HARDWARE = 0, 1, 2, 3, 4
 LEVELS = 5
 
 # What is at level BASE.
-IDLE, IDLE_EXIT, TASK_RUNS, SWITCH = 0, 1, 2, 3
+IDLE, IDLE_EXIT, TASK_RUNS, SWITCH, SCHEDULE = 0, 1, 2, 3, 4
 
 # Bits of CPU.irq_pending: why a CPU owes an interrupt.
 IRQ_TIMER, IRQ_WAKE, IRQ_RESCHED, IRQ_NOISE = 1, 2, 4, 8
 
 # Scheduling policies, strongest class first.
-STOP, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5
+STOP, DEADLINE, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5, 6
 
 # Task states.
 SLEEPING, RUNNABLE, BLOCKED = 0, 1, 2
@@ -93,7 +96,7 @@ NOHZ_STATS_KICK, NOHZ_BALANCE_KICK = 1, 2
 # CPU.need_resched: as soon as the preemption model lets it, or lazily.
 RESCHED, RESCHED_LAZY = 1, 2
 
-# What a timer of the scheduler is for, and whose it is: a kernel's, a group's, a CPU's, a task's.
+# What a timer of the scheduler is for, and whose it is: a realtime queue's, a group's, a CPU's, a task's.
 T_RT_PERIOD, T_CFS_PERIOD, T_CFS_SLACK, T_FAIR_SERVER, T_DEADLINE = 0, 1, 2, 3, 4
 
 RT_PRIORITIES = 100
@@ -102,7 +105,9 @@ LISTS = RT_PRIORITIES + 1
 """Lists of tasks of a CPU: one a realtime priority, and one of its fair tasks."""
 
 # Operations of a task's program.
-OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST = 0, 1, 2, 3, 4
+OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST, OP_RUNTIME, OP_START, OP_SLEEP, OP_BLOCK = 0, 1, 2, 3, 4, 5, 6, 7, 8
+OP_LOOP, OP_EXIT, OP_LOCK, OP_UNLOCK, OP_WAIT, OP_SIGNAL, OP_BROADCAST = 9, 10, 11, 12, 13, 14, 15
+OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY = 16, 17, 18, 19
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT = 0, 1, 2, 3, 4, 5
@@ -212,6 +217,7 @@ KERNEL = _dtype(f"""
     delay_dequeue:  1 = EEVDF: a sleeper stays queued until it is eligible
     custom_slice:   1 = EEVDF: slices can be set, and groups ask for the shortest below
     keep_deadline:  1 = EEVDF: an entity that changes queue keeps its relative deadline
+    pick_buddy:     1 = EEVDF: a next buddy that is eligible is picked first
     lag_of_queue:   1 = EEVDF: lag is limited by the longest slice of the queue, not by twice the own one
     reweight_defect: 1 = EEVDF: a new weight places a queued entity anew
     yield_forfeits: 1 = EEVDF: sched_yield gives the rest of the request up
@@ -221,7 +227,10 @@ KERNEL = _dtype(f"""
     bandwidth_slice: ns, run time a queue draws from its group at once
     rt_runtime:     ns of each period that realtime tasks may run, NEVER = unlimited
     rt_period:      ns
-    rt_timer:       its timer, row of `sched_timers`
+    rt_group_sched: 1 = groups have realtime budgets of their own
+    fair_server_runtime: ns of each period that the fair server may run, 0 = there is none
+    fair_server_period: ns
+    fair_server_idle_wait: 1 = the fair server stops after a period that its CPU idled through
     rr_ticks:       ticks of a round-robin slice
     spread:         1 = some task may run on several CPUs: loads are kept, CPUs are balanced
     migration_cost: ns since it ran that a task counts as cache hot
@@ -241,10 +250,14 @@ KERNEL = _dtype(f"""
     irq_entry:      interrupt entry
     timer_irq:      hrtimer interrupt
     tick:           tick handler
+    hrtimer_program: what a task computes to arm the timer it sleeps on
     wake:           one wake-up in an interrupt
     enqueue_remote: queueing a task that another CPU has woken
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
+    schedule:       schedule() before the switch
+    preempt_fair:   a wake-up's test against a running fair task
+    cgroup_level:   a wake-up, for each cgroup level of its task
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
     vm_exit[4]:     VM exit by reason
@@ -262,16 +275,24 @@ CPU = _dtype(f"""
     bottom:         what is at level BASE
     left[{LEVELS}]: ns, work left at each level (the running one's is in the calendar)
     irq_pending:    bits: interrupts owed
+    irq_serving:    of these, what the interrupt under way still has to serve
+    irq_read:       ns, clock as hrtimer_interrupt read it last; -1 = not yet
+    irq_entered:    ns, its first reading
+    irq_retries:    further readings
+    hang_until:     ns, no clock event before: the last hrtimer_interrupt gave up
     irq_noise:      ns, durations of pending device interrupts
     softirq_raised: ns, durations of softirqs raised and not yet begun
     wake_head:      task list to be woken by the next interrupt
-    curr:           task on this CPU, -1 idle
+    curr:           task on this CPU, or being switched to; -1 idle
+    prev:           task switched from last, -1 idle
     need_resched:   whether to reschedule: RESCHED at the next point that allows it, RESCHED_LAZY later
     clock:          ns, reading of the run queue's clock
+    clock_task:     ns, the same reading without interrupts, where those are accounted
     clock_skip:     1 = schedule() does not read it anew
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
     idle_from:      ns, since when it idles
     tick_at:        ns, next tick, NEVER = stopped
+    tick_queued:    ns, when the tick's timer was queued
     nohz_full:      1 = tick stops with a single runnable task
     domain:         its lowest scheduling domain, -1 none
     llc:            last-level cache, row of `llcs`, -1 = its own
@@ -301,10 +322,9 @@ CPU = _dtype(f"""
     sched_timer_at: ns, when; NEVER = none
     nr_running:     runnable tasks, the running one and those whose dequeue is delayed included
     rt_bitmap[4]:   bits of the priorities with waiting tasks, 32 a word
-    rt_nr_running:  realtime tasks, the running one included
-    rr_nr_running:  of these, round-robin ones
-    rt_time:        ns that realtime tasks have run in this period
-    rt_throttled:   1 = they may not run until a period ends
+    dl_head:        deadline entity that may run with the earliest deadline, -1 none
+    dl_nr_running:  deadline entities that may run
+    idle_exec_start: ns, start of the idle time that the fair server has not yet been charged for
     watch_head:     first watch charged by this CPU
     task_ns:        ns accounted: tasks and switches to them
     irq_ns:         interrupts and NMI
@@ -334,11 +354,14 @@ TASK = _dtype(f"""
     timer_next:     link in that queue
     timer_soft:     ns, earliest expiry = release
     timer_hard:     ns, latest expiry
+    timer_queued:   ns, when it was queued
     slack:          ns, timer slack
     pc:             operation at hand, row of `ops`
     left:           ns, work left in it while off the CPU, NONE = not begun
     fresh:          1 = woken and not yet back in user space
-    period:         ns of OP_TIMER
+    first:          ns, start of its program, from which its timers count
+    rest:           ns, work beyond the clock reading that OP_RUN runs towards
+    ends_at:        ns, end of OP_RUNTIME, 0 = not begun
     waker_flips:    how often it woke another task than before, halved each second
     waker_last:     whom it woke last, -1 nobody
     waker_decayed:  tick, when last halved
@@ -347,7 +370,8 @@ TASK = _dtype(f"""
     hot_moved:      1 = taken though cache hot
     catch_up:       1 = missed releases are served late; 0 = skipped
     release:        ns, release of the current activation
-    released:       1 = it has had one
+    released:       1 = that activation is not complete yet
+    polls:          1 = reads the clock all the time: a gap between two readings is a sample
     job_base:       first row of its ring in `jobs`
     job_size:       rows of the ring
     job_head:       jobs taken so far
@@ -358,14 +382,13 @@ TASK = _dtype(f"""
     exit_reason:    vCPU: why it left the guest
     io_left:        ns, vCPU: work in QEMU asked for by the exit
     lock:           lock of its guest, -1 none
-    holds:          1 = it has that lock
-    lock_next:      link among its waiters
+    lock_next:      link among the waiters of a lock
     rr_left:        ticks left of a round-robin slice
     to_tail:        1 = goes to the tail of its priority when it leaves the CPU
     watch:          row of `watches`, -1 not observed
     waking_at:      ns of the last wake-up
     run_from:       ns of the last switch to it
-    waits_for_lock: 1 = among the waiters of its lock
+    waits_for_lock: 1 = among the waiters of a mutex
     cpu_ns:         ns on a CPU
     wakeups:        count
     skipped:        releases skipped
@@ -446,6 +469,34 @@ CFS_RQ = _dtype("""
     load_told:      ns, when
 """)
 
+RT_RQ = _dtype("""
+    rt_nr_running:  realtime tasks in it and below that are not throttled further down, the running one included
+    rr_nr_running:  of these, round-robin ones
+    rt_time:        ns that its tasks have run in this period
+    rt_throttled:   1 = they may not run until a period ends
+    rt_runtime:     ns of each period that they may run, NEVER = unlimited
+    rt_period:      ns
+    rt_timer:       row of `sched_timers`: the period of this group, or kernel, on all its CPUs
+""")
+
+DL_ENTITY = _dtype("""
+    dl_runtime:     ns it may run in each period; 0 = there is no such entity
+    dl_deadline:    ns, relative deadline
+    dl_period:      ns
+    runtime:        ns left, negative when overrun
+    deadline:       ns, absolute deadline
+    on_rq:          1 = may run: in the list of its CPU
+    next:           link in CPU.dl_head, by deadline
+    throttled:      1 = waits for its timer
+    yielded:        1 = has given the rest of its budget up
+    defer:          1 = a server, to run only as late as its budget allows
+    defer_armed:    1 = a deferred server waits for that point
+    defer_running:  1 = it was reached: the server runs, or is replenished, like a task
+    defer_idle:     1 = its CPU has idled a whole budget away since
+    server_active:  1 = a server that has been started
+    timer:          row of `sched_timers`, -1 none
+""")
+
 GROUP = _dtype("""
     kernel:         row of `kernels`
     first_queue:    its queue on that kernel's first CPU; the others follow
@@ -456,6 +507,8 @@ GROUP = _dtype("""
     quota:          ns a period, 0 = no limit
     period:         ns
     burst:          ns
+    rt_runtime:     ns of each period that its realtime tasks may run on one CPU
+    rt_period:      ns
     runtime:        ns in the pool
     period_timer:   row of `sched_timers`
     slack_timer:    row of `sched_timers`
@@ -562,7 +615,15 @@ SCHED_TIMER = _dtype("""
 
 OP = _dtype("""
     code:           what to do
-    value:          OP_RUN: table of durations, -1 = for ever; OP_JUMP: row of `ops`
+    value:          a table, ns, or a row of `ops`, `timers`, `masks` or `locks`: engine/program.py says which
+    extra:          ns, a count, or a row of `locks`
+    done:           OP_LOOP: times done
+""")
+
+TIMER = _dtype("""
+    expires:        ns, last expiry
+    begun:          1 = it has one; its first use counts from the task's start
+    relative:       1 = an expiry in the past moves it to the present
 """)
 
 JOB = _dtype("""
@@ -572,9 +633,10 @@ JOB = _dtype("""
 """)
 
 LOCK = _dtype("""
-    owner:          task, -1 free
+    owner:          mutex: task, -1 free
     head:           first waiter, -1 none
     tail:           last waiter
+    missing:        barrier: tasks that have yet to come before the last one
 """)
 
 SOURCE = _dtype("""
@@ -646,6 +708,8 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "tasks": (TASK, 1),
     "entities": (ENTITY, 1),  # one a task, then one a queue of a group
     "cfs_rqs": (CFS_RQ, 1),  # one a CPU, then those of the groups
+    "rt_rqs": (RT_RQ, 1),  # as `cfs_rqs`
+    "dl_entities": (DL_ENTITY, 1),  # one a task, then one a CPU: its fair server
     "groups": (GROUP, 1),
     "domains": (DOMAIN, 1),
     "sched_groups": (SCHED_GROUP, 1),
@@ -657,7 +721,9 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "sched_timers": (SCHED_TIMER, 1),
     "ops": (OP, 1),
     "jobs": (JOB, 1),
-    "locks": (LOCK, 1),
+    "timers": (TIMER, 1),
+    "masks": (_INT64, 2),  # (masks, AFFINITY_WORDS): what OP_AFFINITY sets
+    "locks": (LOCK, 1),  # mutexes, condition variables and barriers
     "sources": (SOURCE, 1),
     "calendar": (SLOT, 1),
     "tables": (_INT64, 2),  # (tables, TABLE_SIZE + 1): the last column holds the value of a constant, or NONE
@@ -685,6 +751,8 @@ class State:
     tasks: npt.NDArray[Any]
     entities: npt.NDArray[Any]
     cfs_rqs: npt.NDArray[Any]
+    rt_rqs: npt.NDArray[Any]
+    dl_entities: npt.NDArray[Any]
     groups: npt.NDArray[Any]
     domains: npt.NDArray[Any]
     sched_groups: npt.NDArray[Any]
@@ -696,6 +764,8 @@ class State:
     sched_timers: npt.NDArray[Any]
     ops: npt.NDArray[Any]
     jobs: npt.NDArray[Any]
+    timers: npt.NDArray[Any]
+    masks: npt.NDArray[np.int64]
     locks: npt.NDArray[Any]
     sources: npt.NDArray[Any]
     calendar: npt.NDArray[Any]

@@ -1,7 +1,9 @@
 """hrtimers and the tick of each CPU: one clock event device, programmed for the earliest hard expiry.
 
 All timers whose soft expiry has passed go off in one interrupt, in the order of their hard expiries and up to the first
-that has not (as ``__hrtimer_run_queues`` does). The tick is one more timer, on exact multiples of 1/HZ.
+that has not (as ``__hrtimer_run_queues`` does); at equal expiry, in the order in which they were queued. The tick is
+one more timer, on exact multiples of 1/HZ: it was queued a tick before, so at equal expiry it goes off after the timers
+of longer sleeps and before those of shorter ones.
 """
 
 from __future__ import annotations
@@ -10,7 +12,24 @@ from rtsim.engine import calendar
 from rtsim.engine.jit import handler
 from rtsim.engine.state import NEVER, State
 
-__all__ = ["cancel_timer", "pop_expired", "program_clock", "start_timer", "timer_slot", "update_tick"]
+__all__ = [
+    "MAX_RETRIES",
+    "back_off",
+    "cancel_timer",
+    "forward_tick",
+    "next_expiry",
+    "pop_expired",
+    "program_clock",
+    "start_timer",
+    "tick_first",
+    "timer_slot",
+    "update_tick",
+]
+
+MAX_RETRIES = 3
+"""Readings of the clock in one interrupt, after which hrtimer_interrupt gives up."""
+MOST_BACK_OFF = 100_000_000
+"""ns."""
 
 
 @handler
@@ -22,15 +41,18 @@ def timer_slot(s: State, cpu: int) -> int:
 @handler
 def program_clock(s: State, cpu: int) -> None:
     """Arm the clock event device for the earlier of the tick and the first hrtimer."""
-    c = s.cpus[cpu]
-    earliest = min(c.tick_at, c.sched_timer_at)
-    if c.timer_head >= 0:
-        earliest = min(earliest, s.tasks[c.timer_head].timer_hard)
+    earliest = max(next_expiry(s, cpu), s.cpus[cpu].hang_until)
     slot = timer_slot(s, cpu)
     if earliest == NEVER:
         calendar.disarm(s, slot)
     elif calendar.slot_time(s, slot) != earliest:
         calendar.arm(s, slot, max(earliest, s.m[0].now))
+
+
+@handler
+def back_off(s: State, cpu: int, spent: int) -> None:
+    """Let no clock event come for as long as the last interrupt `spent` (ns): it could not keep up with its timers."""
+    s.cpus[cpu].hang_until = s.m[0].now + min(spent, MOST_BACK_OFF)
 
 
 @handler
@@ -40,6 +62,7 @@ def start_timer(s: State, task: int, cpu: int, release: int) -> None:
     t.timer_cpu = cpu
     t.timer_soft = release
     t.timer_hard = release + t.slack
+    t.timer_queued = s.m[0].now
     before = -1
     after = s.cpus[cpu].timer_head
     while after >= 0 and s.tasks[after].timer_hard <= t.timer_hard:
@@ -54,10 +77,30 @@ def start_timer(s: State, task: int, cpu: int, release: int) -> None:
 
 
 @handler
-def pop_expired(s: State, cpu: int) -> int:
-    """Take the first timer off the queue of `cpu` if its soft expiry has passed; return its task, else -1."""
+def next_expiry(s: State, cpu: int) -> int:
+    """Return the earliest hard expiry of the timers and the tick of `cpu`, NEVER if there is none."""
+    c = s.cpus[cpu]
+    earliest = min(c.tick_at, c.sched_timer_at)
+    if c.timer_head >= 0:
+        return min(earliest, s.tasks[c.timer_head].timer_hard)
+    return earliest
+
+
+@handler
+def tick_first(s: State, cpu: int) -> bool:
+    """Return whether the tick stands before the first timer; at equal expiry, what was queued first does."""
+    c = s.cpus[cpu]
+    if c.timer_head < 0:
+        return True
+    head = s.tasks[c.timer_head]
+    return c.tick_at < head.timer_hard or (c.tick_at == head.timer_hard and c.tick_queued <= head.timer_queued)
+
+
+@handler
+def pop_expired(s: State, cpu: int, read: int) -> int:
+    """Take the first timer off the queue of `cpu` if its soft expiry is not after `read`; return its task, else -1."""
     head = s.cpus[cpu].timer_head
-    if head < 0 or s.tasks[head].timer_soft > s.m[0].now:
+    if head < 0 or s.tasks[head].timer_soft > read:
         return -1
     s.cpus[cpu].timer_head = s.tasks[head].timer_next
     s.tasks[head].timer_cpu = -1
@@ -82,13 +125,21 @@ def cancel_timer(s: State, task: int) -> None:
 
 
 @handler
+def forward_tick(s: State, cpu: int) -> None:
+    """Queue the tick's timer for the next multiple of 1/HZ."""
+    c = s.cpus[cpu]
+    tick = s.kernels[c.kernel].tick_ns
+    c.tick_at = (s.m[0].now // tick + 1) * tick
+    c.tick_queued = s.m[0].now
+
+
+@handler
 def update_tick(s: State, cpu: int) -> None:
     """Stop or restart the tick: it stops when idle (NO_HZ_IDLE), on nohz_full CPUs also with one task to run."""
     c = s.cpus[cpu]
     needed = c.curr >= 0 if not c.nohz_full else _full_tick_needed(s, cpu)
     if needed and c.tick_at == NEVER:
-        tick = s.kernels[c.kernel].tick_ns
-        c.tick_at = (s.m[0].now // tick + 1) * tick
+        forward_tick(s, cpu)
         program_clock(s, cpu)
     elif not needed and c.tick_at != NEVER:
         c.tick_at = NEVER
@@ -97,11 +148,13 @@ def update_tick(s: State, cpu: int) -> None:
 
 @handler
 def _full_tick_needed(s: State, cpu: int) -> bool:
-    # sched_can_stop_tick asks round-robin tasks first (more than one need it), then FIFO ones (any lets it stop), then
-    # fair ones (more than one need it)
+    # sched_can_stop_tick asks deadline entities first (any needs it), then round-robin tasks (more than one need it),
+    # then FIFO ones (any lets it stop), then fair ones (more than one need it)
     c = s.cpus[cpu]
     if c.curr < 0:
         return False
-    if c.rr_nr_running > 0:
-        return c.rr_nr_running > 1
-    return c.rt_nr_running == 0 and s.cfs_rqs[cpu].h_nr_running > 1
+    if c.dl_nr_running > 0:
+        return True
+    if s.rt_rqs[cpu].rr_nr_running > 0:
+        return s.rt_rqs[cpu].rr_nr_running > 1
+    return s.rt_rqs[cpu].rt_nr_running == 0 and s.cfs_rqs[cpu].h_nr_running > 1

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from typing import Any
 
 from rtsim.inputs.errors import InputError, shown
 from rtsim.inputs.files import MAX_INPUT_BYTES, read_text
+from rtsim.inputs.yaml import MAX_BYTES, Document, parse_yaml
 
-__all__ = ["MAX_DEPTH", "load_json", "parse_json"]
+__all__ = ["MAX_DEPTH", "load_json", "load_json_document", "parse_json", "parse_json_document"]
 
 MAX_DEPTH = 100
+
+_LENIENT = re.compile(r'("(?:[^"\\\n]|\\.)*")|/\*.*?\*/|//[^\n]*|,(?=\s*[}\]])|\t', re.DOTALL)
+"""Strings, and what may stand between them: comments, commas before a closing bracket, tabs."""
 
 
 def load_json(path: str | os.PathLike[str], *, limit: int = MAX_INPUT_BYTES) -> Any:
@@ -48,6 +53,33 @@ def parse_json(text: str, source: str) -> Any:
         raise InputError(source, "", f"expected at most {MAX_DEPTH} levels") from None
     _check_depth(value, source)
     return value
+
+
+def load_json_document(path: str | os.PathLike[str]) -> Document:
+    """Return the file's JSON value and the line of each part; raises as `read_text` and `parse_json` do."""
+    return parse_json_document(read_text(path, limit=MAX_BYTES), os.fspath(path))
+
+
+def parse_json_document(text: str, source: str) -> Document:
+    """Return the JSON value of `text` and the line of each part.
+
+    Comments, and commas before a closing bracket, are ignored, as json-c does.
+
+    Raises
+    ------
+    InputError
+        As `parse_json`.
+    """
+    strict = text
+    for _ in range(2):  # the second time: commas that a comment stood behind
+        strict = _LENIENT.sub(lambda match: match[1] or re.sub(r"[^\n]", " ", match[0]), strict)
+    try:
+        data = parse_json(strict, source)
+    except InputError as error:
+        if not error.place:
+            parse_yaml(strict, source)  # knows the line, of a key that stands twice for instance
+        raise
+    return Document(data, parse_yaml(strict, source).lines, source)  # JSON is YAML
 
 
 def _check_depth(value: Any, source: str) -> None:

@@ -45,6 +45,11 @@ class StrictModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """Return the keys that may be written."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
 
 def validate(
     model: type[M], data: Any, source: str, lines: Document | None = None, context: dict[str, Any] | None = None
@@ -114,7 +119,7 @@ def _expected(error: Any, model: type[BaseModel], path: Path) -> str:
 
 def _unknown_key(model: type[BaseModel], path: Path) -> str:
     owner = _model_at(model, path[:-1])
-    known = [field.alias or name for name, field in owner.model_fields.items()] if owner else []
+    known = owner.known_keys() if owner and issubclass(owner, StrictModel) else []
     near = difflib.get_close_matches(str(path[-1]), known, n=1)
     if near:
         return f"expected a known key, found '{path[-1]}': did you mean '{near[0]}'?"

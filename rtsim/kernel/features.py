@@ -48,6 +48,8 @@ RULES: dict[str, tuple[Since, ...]] = {
     "preempt_short": (Since(ALWAYS, False), Since((6, 12), True)),
     # PLACE_REL_DEADLINE: an entity that changes queue without sleeping keeps its deadline.
     "keep_deadline": (Since(ALWAYS, False), Since((6, 12), True)),
+    # PICK_BUDDY: yield_to and the dequeue of a sleeper in a group name who is picked next (2a77e4be12cb).
+    "pick_buddy": (Since(ALWAYS, False), Since((6, 14), True, stable=((6, 12, 13), (6, 13, 2)))),
     # Lag is limited by the longest slice in the queue and a tick, not by twice the own slice.
     "lag_of_queue": (Since(ALWAYS, False), Since((7, 0), True)),
     # RUN_TO_PARITY, and without it how long a running entity is protected since 6.17.
@@ -72,8 +74,9 @@ RULES: dict[str, tuple[Since, ...]] = {
         Since((6, 13), True),
         Since((6, 18, 45), False),
     ),
-    # What keeps realtime tasks from starving fair ones (throttling stays where CONFIG_RT_GROUP_SCHED is set).
+    # What keeps realtime tasks from starving fair ones; with CONFIG_RT_GROUP_SCHED throttling stays beside the server.
     "guard": (Since(ALWAYS, "rt_throttling"), Since((6, 12), "fair_server")),
+    "fair_server": (Since(ALWAYS, False), Since((6, 12), True)),
     # After a boost the server of 6.12 to 7.1 stays active until its own pick finds no fair task.
     "fair_server_idle_wait": (Since(ALWAYS, False), Since((7, 2), True)),
     "lazy_preemption": (Since(ALWAYS, False), Since((6, 13), True)),
@@ -106,6 +109,7 @@ class Features:
     custom_slice: bool
     preempt_short: bool
     keep_deadline: bool
+    pick_buddy: bool
     lag_of_queue: bool
     run_to_parity: bool
     quantum_ns: int
@@ -115,6 +119,7 @@ class Features:
     yield_forfeits: bool
     reweight_defect: bool
     guard: str
+    fair_server: bool
     fair_server_idle_wait: bool
     lazy_preemption: bool
     only_full_or_lazy: bool

@@ -108,6 +108,16 @@ class Kernel:
         return self._tunable("sched_rt_period_us") * 1000
 
     @property
+    def fair_server_runtime_ns(self) -> int:
+        """Run time the fair server gets in each period, where the release has one; 0: none."""
+        return self._tunable("fair_server_runtime_ns")
+
+    @property
+    def fair_server_period_ns(self) -> int:
+        """Period of the fair server."""
+        return self._tunable("fair_server_period_ns")
+
+    @property
     def rr_timeslice_ticks(self) -> int:
         """Ticks of a round-robin slice, at least one."""
         return max(1, self._tunable("sched_rr_timeslice_ms") * self.hz // 1000)

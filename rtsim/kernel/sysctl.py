@@ -28,6 +28,9 @@ SYSCTL: Mapping[str, tuple[int | None, int, int]] = {
     "sched_min_granularity_ns": (None, 100_000, 10**9),
     "sched_wakeup_granularity_ns": (None, 0, 10**9),
     "base_slice_ns": (None, 100_000, 10**9),
+    # Debugfs: sched/fair_server/cpuN/runtime (0: none) and period.
+    "fair_server_runtime_ns": (50_000_000, 0, (1 << 22) * 1000),
+    "fair_server_period_ns": (1_000_000_000, 100_000, (1 << 22) * 1000),
 }
 """Name -> default, lowest and highest value."""
 
@@ -54,12 +57,17 @@ def checked_sysctl(given: Mapping[str, object], source: str) -> dict[str, int | 
                 source, f"sysctl.{name}", f"expected an integer from {low} to {high}, found {shown(value)}"
             )
         values[name] = value
-    runtime, period = values["sched_rt_runtime_us"], values["sched_rt_period_us"]
-    assert runtime is not None
-    assert period is not None
-    if runtime > period:
-        place = "sysctl.sched_rt_runtime_us"
-        raise InputError(source, place, f"expected at most sched_rt_period_us ({period}), found {runtime}")
+    for runtime_name, period_name in (
+        ("sched_rt_runtime_us", "sched_rt_period_us"),
+        ("fair_server_runtime_ns", "fair_server_period_ns"),
+    ):
+        runtime, period = values[runtime_name], values[period_name]
+        assert runtime is not None
+        assert period is not None
+        if runtime > period:
+            raise InputError(
+                source, f"sysctl.{runtime_name}", f"expected at most {period_name} ({period}), found {runtime}"
+            )
     return values
 
 

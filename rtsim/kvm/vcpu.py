@@ -6,7 +6,7 @@ work left is kept and armed anew at the next entry. Its clock and timers go on i
 
 from __future__ import annotations
 
-from rtsim.engine import execution, observe, trace
+from rtsim.engine import execution, mutex, observe, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -25,7 +25,6 @@ from rtsim.engine.state import (
     WANTS_LOCK,
     State,
 )
-from rtsim.kvm import lock
 from rtsim.sched import core
 
 __all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]
@@ -78,7 +77,7 @@ def end_stretch(s: State, cpu: int) -> None:
         else:
             t.mode = IN_HOST
     else:
-        lock.unlock(s, cpu)
+        mutex.unlock(s, cpu, t.lock)
         t.mode = IN_HOST
 
 
@@ -90,7 +89,7 @@ def proceed(s: State, cpu: int) -> bool:
         core.block_current(s, cpu, SLEEPING)
         return False
     if t.mode == WANTS_LOCK:
-        if not lock.lock_or_wait(s, cpu):
+        if not mutex.lock_or_wait(s, cpu, t.lock):
             return False
         execution.begin_base(s, cpu, TASK_RUNS, t.io_left)
         t.mode = IN_QEMU

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from rtsim.inputs.cpulist import parse_cpulist
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.models import StrictModel
+from rtsim.inputs.units import Duration
 from rtsim.kernel import CommandLine, Isolation
 from rtsim.profile.entries import Arrival, CostEntry, DistributionEntry, IdleEntry
 
@@ -82,7 +83,7 @@ def _nothing() -> CostEntry:
 
 
 class Costs(StrictModel):
-    """What the steps of scheduling and virtualisation take."""
+    """What the steps of scheduling and virtualisation take; those that may be left out then take nothing."""
 
     context_switch: CostEntry
     wake: CostEntry
@@ -211,12 +212,12 @@ class VcpuExit(StrictModel):
 
 
 class WorkloadCosts(StrictModel):
-    """What a workload computes beside its work."""
+    """What workloads do beside what they are told to."""
 
-    clock_poll: CostEntry = Field(default_factory=_nothing)
-    """Period at which finite work looks at its CPU clock, to see whether it is done."""
-    activation: CostEntry = Field(default_factory=_nothing)
-    """Each activation: reading clocks, keeping statistics."""
+    clock_poll: Duration = 0
+    """Time between two readings of the CPU clock by tasks that compute for a given time; 0: they read none."""
+    activation: CostEntry | None = None
+    """What one activation computes beside its work, such as clock readings; by default nothing."""
 
 
 class Profile(StrictModel):
@@ -225,7 +226,7 @@ class Profile(StrictModel):
     version: Literal[1] = Field(alias="schema")
     description: str = ""
     costs: Costs
-    workload: WorkloadCosts = Field(default_factory=WorkloadCosts)
+    workload: WorkloadCosts = WorkloadCosts()
     noise: tuple[NoiseSource, ...] = ()
     guest_noise: tuple[NoiseSource, ...] = ()
     """Noise of the guest's own kernel, on the guest's CPUs."""

@@ -18,11 +18,14 @@ from rtsim.inputs.errors import InputError
 from rtsim.kernel import Isolation, Kernel
 from rtsim.nova import Placement
 from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
+from rtsim.profile.entries import IdleEntry
 from rtsim.scenario.guests import Guest, guests_of
 from rtsim.scenario.host import Host
+from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
 from rtsim.scenario.rules import scheduler_fields
 from rtsim.scenario.scenario import Scenario
-from rtsim.workload import CyclictestModel, add_cyclictest, add_task
+from rtsim.scenario.workloads import Machine, add_workload
+from rtsim.workload import Cgroups, WorkloadModel
 from rtsim.workload.policies import POLICIES
 
 __all__ = ["Assembly", "assemble"]
@@ -37,14 +40,14 @@ NOISE_KINDS = {
 class Assembly:
     """A state ready to run, and what its rows stand for.
 
-    ``cyclictests`` maps the name of all threads together to the tasks of the single ones.
+    ``together`` maps the name of threads that are also shown together to the single ones.
     """
 
     state: State
     names: Names
     host: Host
     guests: tuple[Guest, ...]
-    cyclictests: dict[str, tuple[str, ...]]
+    together: dict[str, tuple[str, ...]]
     duration_ns: int
     warmup_ns: int
 
@@ -52,7 +55,7 @@ class Assembly:
         """Return the tasks whose causes and worst samples are kept: those of `observe`, by default all with samples."""
         if observe is None:
             return {self.names.tasks[row] for row in self.names.watched}
-        return {thread for name in observe for thread in self.cyclictests.get(name, (name,))}
+        return {thread for name in observe for thread in self.together.get(name, (name,))}
 
 
 def assemble(scenario: Scenario) -> Assembly:
@@ -70,6 +73,7 @@ def assemble(scenario: Scenario) -> Assembly:
     guests = guests_of(scenario, host)
     work = _Assembler(scenario, host)
     work.add_host()
+    work.add_cgroups(guests)
     for guest in guests:
         work.add_vcpus(guest)
     work.add_host_noise()
@@ -77,7 +81,7 @@ def assemble(scenario: Scenario) -> Assembly:
     for guest in guests:
         work.add_guest(guest)
     built, names = work.builder.build(work.observed(model.observe), observe_from_ns=model.warmup)
-    return Assembly(built, names, host, guests, work.cyclictests, model.duration, model.warmup)
+    return Assembly(built, names, host, guests, work.together, model.duration, model.warmup)
 
 
 class _Assembler:
@@ -87,7 +91,7 @@ class _Assembler:
         self.seed = scenario.model.seed
         self.builder = Builder(seed=self.seed)
         self.isolation = host.isolation
-        self.cyclictests: dict[str, tuple[str, ...]] = {}
+        self.together: dict[str, tuple[str, ...]] = {}
         self.tasks: dict[str, int] = {}
         self.vcpus: dict[str, list[int]] = {}
         self.emulators: dict[str, int] = {}
@@ -108,17 +112,25 @@ class _Assembler:
 
     def _add_kernel(self, kernel: Kernel, cpus: int, *, guest: bool = False) -> int:
         costs, table = self.host.profile.costs, self._table
-        states = [] if guest else costs.idle_states(kernel.command_line)
+        states = [] if guest else self._idle_states(kernel)
         return self.builder.kernel(
             cpus, **scheduler_fields(kernel, cpus), context_switch=table(costs.context_switch),
             syscall_exit=table(costs.syscall_exit), irq_entry=table(costs.irq_entry), timer_irq=table(costs.timer_irq),
-            tick=table(costs.tick), wake=table(costs.wake), ipi=table(costs.ipi),
-            softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
+            tick=table(costs.tick), hrtimer_program=table(costs.hrtimer_program), wake=table(costs.wake),
+            ipi=table(costs.ipi), softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
+            schedule=table(costs.schedule), preempt_fair=table(costs.preempt_fair),
+            cgroup_level=table(costs.cgroup_level),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
             vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
             # a guest that idles halts: leaving that is the host's affair
-            idle_exit=[(entry.residency, table(entry)) for _, entry in states] or self.builder.constant(0),
+            idle_exit=[(entry.residency, table(entry)) for entry in states] or self.builder.constant(0),
         )  # fmt: skip
+
+    def _idle_states(self, kernel: Kernel) -> list[IdleEntry]:
+        """Return the idle states of the host: only polling while cyclictest holds /dev/cpu_dma_latency at 0."""
+        states = self.host.profile.costs.idle_states(kernel.command_line)
+        polls = self.scenario.model.workload.cyclictest is not None
+        return [entry for name, entry in states if name == "poll" or not polls]
 
     def _table(self, entry: DistributionEntry) -> int:
         return self.builder.table(entry.distribution().table())
@@ -166,37 +178,45 @@ class _Assembler:
             return 0
         return phase if isinstance(phase, int) else uniform_below(self.seed, name, "phase", period_ns)
 
-    # ---- host tasks -----------------------------------------------------------------------------------------
+    # ---- workloads ------------------------------------------------------------------------------------------
+
+    def add_cgroups(self, guests: Iterable[Guest]) -> None:
+        """Add the host's cgroups: those written, those of its tasks, and libvirt's."""
+        model = self.scenario.model
+        written = dict(model.cgroups)
+        if model.host.cgroups == "libvirt":
+            for guest in guests:
+                written = {**libvirt_cgroups(guest), **written}
+        self.cgroups = Cgroups.of(written, _taskgroups(model.workload), self.host.kernel, self.scenario.source)
+        self.groups = self.cgroups.add(self.builder)
 
     def add_host_workload(self) -> None:
-        workload = self.scenario.model.workload
-        everywhere = self.host.topology.cpu_ids
-        for name, task in workload.tasks.items():
-            self._existing(task.cpus or everywhere, f"workload.tasks.{name}.cpus")
-            self._name_task(name, add_task(self.builder, name, self.kernel, task, task.cpus or everywhere))
-        if workload.cyclictest is not None:
-            test = workload.cyclictest
-            cpus = everywhere if isinstance(test.cpus, str) else test.cpus
-            self._existing(cpus, "workload.cyclictest.cpus")
-            self._add_cyclictest("cyclictest", self.kernel, test, cpus)
+        cpus = self.host.topology.cpu_ids
+        machine = Machine("", "workload", self.kernel, self.host.kernel, cpus, cpus, self.cgroups, self.groups)
+        self._add_workload(machine, self.scenario.model.workload)
+
+    def _add_workload(self, machine: Machine, workload: WorkloadModel) -> None:
+        profile = self.host.profile.workload
+        activation = state.NONE if profile.activation is None else self._table(profile.activation)
+        added = add_workload(self.builder, self.scenario, machine, workload, profile.clock_poll, activation)
+        for name, task in added.tasks.items():
+            self._name_task(name, task)
+        for name, threads in added.together.items():
+            self._name_once(name)
+            self.together[name] = threads
 
     def _existing(self, cpus: Iterable[int], place: str) -> None:
         unknown = set(cpus) - set(self.host.topology.cpu_ids)
         if unknown:
             raise InputError(self.scenario.source, place, f"expected CPUs of the host, it has no CPU {min(unknown)}")
 
-    def _add_cyclictest(self, name: str, kernel: int, test: CyclictestModel, cpus: tuple[int, ...]) -> None:
-        threads = add_cyclictest(self.builder, name, kernel, test, cpus)
-        for thread, task in threads.items():
-            self._name_task(thread, task)
-        if len(threads) > 1 and name in self.tasks:
-            raise InputError(self.scenario.source, name, "expected each task's name once")
-        self.cyclictests[name] = tuple(threads)
-
     def _name_task(self, name: str, task: int) -> None:
-        if name in self.tasks or name in self.cyclictests:
-            raise InputError(self.scenario.source, name, "expected each task's name once")
+        self._name_once(name)
         self.tasks[name] = task
+
+    def _name_once(self, name: str) -> None:
+        if name in self.tasks or name in self.together:
+            raise InputError(self.scenario.source, name, "expected each task's name once")
 
     # ---- guests ---------------------------------------------------------------------------------------------
 
@@ -210,14 +230,26 @@ class _Assembler:
             name = f"{guest.name}/vcpu{vcpu}"
             cpus = placement.vcpu_pins.get(vcpu) or everywhere
             self._existing(cpus, f"guests.{guest.name}: vcpupin {vcpu}")
-            rows.append(self.builder.vcpu(name, self.kernel, cpus, POLICIES[policy], priority, lock=lock))
+            group = self._thread_group(guest, f"vcpu{vcpu}", policy)
+            rows.append(self.builder.vcpu(name, self.kernel, cpus, POLICIES[policy], priority, lock=lock, group=group))
             self._name_task(name, rows[-1])
         name = f"{guest.name}/emulator"
         cpus = placement.emulator_cpus or placement.floating_cpus or everywhere
         self._existing(cpus, f"guests.{guest.name}: emulatorpin")
-        self.emulators[guest.name] = self.builder.server(name, self.kernel, cpus, state.OTHER, 0, lock=lock)
+        group = self._thread_group(guest, "emulator", "other")
+        self.emulators[guest.name] = self.builder.server(
+            name, self.kernel, cpus, state.OTHER, 0, lock=lock, group=group
+        )
         self._name_task(name, self.emulators[guest.name])
         self.vcpus[guest.name] = rows
+
+    def _thread_group(self, guest: Guest, thread: str, policy: str) -> int:
+        """Return the row of the cgroup that libvirt puts a thread into, NONE without."""
+        if self.scenario.model.host.cgroups == "flat":
+            return state.NONE
+        path = thread_cgroup(guest.name, thread)
+        self.cgroups.check_policy(path, policy, f"guests.{guest.name}: {thread}")
+        return self.groups[path]
 
     def add_guest(self, guest: Guest) -> None:
         """Add the guest's kernel and CPUs, its workload and noise, and what occupies its emulator."""
@@ -230,9 +262,13 @@ class _Assembler:
                 isolated=cpu in isolation.domain,
             )  # fmt: skip
         self._add_guest_noise(guest, kernel, isolation)
-        test = guest.model.workload.cyclictest
-        if test is not None:
-            self._add_cyclictest(f"{guest.name}/cyclictest", kernel, test, guest.workload_vcpus)
+        workload = guest.model.workload
+        cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)
+        machine = Machine(
+            f"{guest.name}/", f"guests.{guest.name}.workload", kernel, guest.kernel, tuple(range(len(rows))),
+            guest.measured_vcpus(), cgroups, cgroups.add(self.builder),
+        )  # fmt: skip
+        self._add_workload(machine, workload)
 
     def _add_guest_noise(self, guest: Guest, kernel: int, isolation: Isolation) -> None:
         profile: Profile = self.host.profile
@@ -258,10 +294,14 @@ class _Assembler:
     def observed(self, wanted: Iterable[str] | None) -> list[int]:
         """Return the tasks that get histograms, all but the kernel's own threads; refuse to observe others."""
         for name in wanted or ():
-            if name not in self.tasks and name not in self.cyclictests:
-                known = ", ".join(sorted({*self.tasks, *self.cyclictests}))
+            if name not in self.tasks and name not in self.together:
+                known = ", ".join(sorted({*self.tasks, *self.together}))
                 raise InputError(self.scenario.source, "observe", f"expected tasks of {known}, found {name!r}")
         return sorted(self.tasks.values())
+
+
+def _taskgroups(workload: WorkloadModel) -> list[str]:
+    return [task.taskgroup for task in workload.tasks.values() if task.taskgroup]
 
 
 def pins_of(placement: Placement) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtsim.inputs.errors import InputError
 from rtsim.kernel import Kernel
 from rtsim.nova import Flavor, Image, Placement, host_warnings
 from rtsim.scenario.host import Host, kernel_of
@@ -24,8 +23,6 @@ class Guest:
     model: GuestModel
     placement: Placement
     kernel: Kernel
-    workload_vcpus: tuple[int, ...]
-    """vCPUs that the workload runs on."""
     shared_cpus: frozenset[int]
     """Host CPUs that every guest may use (``cpu_shared_set``)."""
     warnings: tuple[str, ...]
@@ -43,6 +40,10 @@ class Guest:
         default = (self.placement.rt_policy, self.placement.rt_priority)
         return self.placement.rt_priorities.get(vcpu, default)
 
+    def measured_vcpus(self) -> tuple[int, ...]:
+        """Return the vCPUs that measuring programs run on by default: the realtime ones, or all without any."""
+        return self.placement.rt_vcpus or tuple(range(self.placement.vcpus))
+
     def cpus_spent(self) -> int:
         """Return how many host CPUs the guest keeps for itself, one reserved for its emulator included."""
         if not self.placement.pinned:
@@ -51,7 +52,7 @@ class Guest:
 
     def vcpus_left(self) -> int:
         """Return how many vCPUs the workload has to itself: the realtime ones, or all of a guest without any."""
-        return len(self.placement.rt_vcpus) or self.placement.vcpus
+        return len(self.measured_vcpus())
 
 
 def guests_of(scenario: Scenario, host: Host) -> tuple[Guest, ...]:
@@ -60,7 +61,7 @@ def guests_of(scenario: Scenario, host: Host) -> tuple[Guest, ...]:
     Raises
     ------
     InputError
-        A flavor, image or domain is wrong, or a workload names vCPUs that the guest does not have.
+        A flavor, image or domain is wrong.
     NovaRefusal
         Nova refuses a guest, or has no place for it.
     """
@@ -76,10 +77,9 @@ def guests_of(scenario: Scenario, host: Host) -> tuple[Guest, ...]:
             placement = compute.place(flavor, Image.from_openstack(_source(model.image, scenario.folder)))
             compute = compute.claim(placement)
         kernel = kernel_of(model.kernel, f"{scenario.source}: {place}.kernel")
-        vcpus = _workload_vcpus(scenario, place, model, placement)
         shared = frozenset(compute.conf.shared_cpus() or ())
         warnings = (*placement.warnings, *_host_warnings(placement, host))
-        guests.append(Guest(model, placement, kernel, vcpus, shared, warnings))
+        guests.append(Guest(model, placement, kernel, shared, warnings))
     return tuple(guests)
 
 
@@ -92,16 +92,3 @@ def _host_warnings(placement: Placement, host: Host) -> Iterator[str]:
 
 def _source(value: str | dict[str, Any], folder: Path) -> Mapping[str, Any] | Path:
     return folder / value if isinstance(value, str) else value
-
-
-def _workload_vcpus(scenario: Scenario, place: str, model: GuestModel, placement: Placement) -> tuple[int, ...]:
-    test = model.workload.cyclictest
-    if test is None:
-        return ()
-    if isinstance(test.cpus, str):
-        return placement.rt_vcpus or tuple(range(placement.vcpus))
-    unknown = [cpu for cpu in test.cpus if cpu >= placement.vcpus]
-    if unknown:
-        expected = f"expected vCPUs 0 to {placement.vcpus - 1}, found {unknown[0]}"
-        raise InputError(scenario.source, f"{place}.workload.cyclictest.cpus", expected)
-    return test.cpus

@@ -36,6 +36,7 @@ def scheduler_fields(kernel: Kernel, cpus: int) -> dict[str, int]:
         "delay_dequeue": int(rules.delay_dequeue),
         "custom_slice": int(rules.custom_slice),
         "keep_deadline": int(rules.keep_deadline),
+        "pick_buddy": int(rules.pick_buddy),
         "lag_of_queue": int(rules.lag_of_queue),
         "reweight_defect": int(rules.reweight_defect),
         "yield_forfeits": int(rules.yield_forfeits),
@@ -46,4 +47,8 @@ def scheduler_fields(kernel: Kernel, cpus: int) -> dict[str, int]:
         "rr_ticks": kernel.rr_timeslice_ticks,
         "rt_runtime": kernel.rt_runtime_ns if throttles and kernel.rt_runtime_ns is not None else state.NEVER,
         "rt_period": kernel.rt_period_ns,
+        "rt_group_sched": int(kernel.config["rt_group_sched"]),
+        "fair_server_runtime": kernel.fair_server_runtime_ns if rules.fair_server else 0,
+        "fair_server_period": kernel.fair_server_period_ns,
+        "fair_server_idle_wait": int(rules.fair_server_idle_wait),
     }

@@ -15,6 +15,7 @@ from rtsim.inputs.units import parse_duration
 from rtsim.inputs.yaml import Document, load_yaml, parse_yaml
 from rtsim.nova import Flavor
 from rtsim.scenario.schema import ScenarioModel
+from rtsim.workload import load_workload
 
 __all__ = ["Scenario"]
 
@@ -61,7 +62,8 @@ class Scenario:
     def _checked(cls, data: Any, source: str, folder: Path, lines: Document | None) -> Scenario:
         if not isinstance(data, Mapping):
             raise InputError(source, "", "expected a mapping with host, guests, duration, ...")
-        return cls(validate(ScenarioModel, data, source, lines), data, source, folder)
+        model = validate(ScenarioModel, _with_workload_files(data, folder), source, lines)
+        return cls(model, data, source, folder)
 
     def seeded(self, seed: int) -> Scenario:
         """Return the same scenario with another seed: a replication."""
@@ -112,6 +114,20 @@ class Scenario:
                 guest = {**guest, "flavor": _inline(Flavor.from_openstack(self.folder / guest["flavor"]))}
             guests.append(guest)
         return {**self.data, "guests": guests}
+
+
+def _with_workload_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the data with what rt-app files hold in place of their names."""
+
+    def opened(owner: Any) -> Any:
+        if isinstance(owner, Mapping) and isinstance(owner.get("workload"), str):
+            return {**owner, "workload": load_workload(folder / owner["workload"])}
+        return owner
+
+    found: dict[str, Any] = dict(opened(data))
+    if isinstance(found.get("guests"), list | tuple):
+        found["guests"] = [opened(guest) for guest in found["guests"]]
+    return found
 
 
 def _inline(flavor: Flavor) -> dict[str, Any]:

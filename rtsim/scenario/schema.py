@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from rtsim.inputs.models import StrictModel
 from rtsim.inputs.units import Duration
-from rtsim.workload import CyclictestModel, TaskModel
+from rtsim.workload import CgroupModel, CyclictestModel, WorkloadModel
 from rtsim.workload.policies import Cpus
 
 __all__ = [
@@ -97,15 +97,11 @@ class HostModel(StrictModel):
     tuned: TunedModel | None = None
     cpusets: dict[str, CpusetModel] = Field(default_factory=dict)
     interrupts: InterruptsModel | None = None
+    cgroups: Literal["libvirt", "flat"] = "libvirt"
+    """Of guests' threads: as libvirt makes them (``/machine.slice/NAME.scope/libvirt/vcpu0``), or none."""
     profile: str = "tuned"
     profile_overrides: dict[str, Any] = Field(default_factory=dict)
     nova: dict[str, Any] = Field(default_factory=dict)
-
-
-class WorkloadModel(StrictModel):
-    """What runs in a guest."""
-
-    cyclictest: CyclictestModel | None = None
 
 
 class GuestModel(StrictModel):
@@ -129,13 +125,6 @@ class GuestModel(StrictModel):
         return self
 
 
-class HostWorkloadModel(StrictModel):
-    """What runs on the host itself."""
-
-    tasks: dict[str, TaskModel] = Field(default_factory=dict)
-    cyclictest: CyclictestModel | None = None
-
-
 class RankByModel(StrictModel):
     """What variants are ranked by."""
 
@@ -149,7 +138,10 @@ class ScenarioModel(StrictModel):
 
     host: HostModel
     guests: tuple[GuestModel, ...] = ()
-    workload: HostWorkloadModel = HostWorkloadModel()
+    cgroups: dict[str, CgroupModel] = Field(default_factory=dict)
+    """Of the host, by path."""
+    workload: WorkloadModel = WorkloadModel()
+    """What runs on the host itself."""
     observe: tuple[str, ...] | None = None
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     rank_by: RankByModel = RankByModel()

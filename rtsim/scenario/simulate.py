@@ -112,7 +112,7 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
         raise RtsimError(f"{scenario.source}: causes of {m['broken_causes']} samples do not sum to their latency")
     told = assembly.told(scenario.model.observe)
     tasks = {name: _task(assembly, row, before, name in told) for row, name in enumerate(names.tasks)}
-    for together, threads in assembly.cyclictests.items():
+    for together, threads in assembly.together.items():
         if len(threads) > 1:
             tasks[together] = tasks[threads[0]].merged(tasks[thread] for thread in threads[1:])
     cpus = {

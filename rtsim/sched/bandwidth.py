@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from rtsim.engine.jit import handler
 from rtsim.engine.state import NONE, State
+from rtsim.engine.timers import update_tick
 from rtsim.sched import fair_server, runtime
 from rtsim.sched.cfs_rq import dequeue_entity, enqueue_entity
-from rtsim.sched.entity import parent
+from rtsim.sched.entity import is_idle, parent
 from rtsim.sched.groups import update_load_avg
 from rtsim.sched.resched import resched_curr, update_rq_clock
 
@@ -77,6 +78,8 @@ def _take_away(s: State, queue: int) -> bool:
             leaving = s.cfs_rqs[above].load == 0
         else:
             update_load_avg(s, above)
+        if is_idle(s, entity):
+            idle = queued
         a = s.cfs_rqs[above]
         a.h_nr_running -= queued
         a.h_nr_runnable -= runnable
@@ -126,8 +129,12 @@ def _unthrottle_cfs_rq(s: State, queue: int) -> None:
         joining = joining and e.on_rq == 0
         if joining:
             enqueue_entity(s, entity, False)
+            if s.cfs_rqs[above].nr_running == 1:
+                check_enqueue_throttle(s, above)
         else:
             update_load_avg(s, above)
+        if is_idle(s, entity):
+            idle = queued
         a = s.cfs_rqs[above]
         a.h_nr_running += queued
         a.h_nr_runnable += runnable
@@ -139,6 +146,8 @@ def _unthrottle_cfs_rq(s: State, queue: int) -> None:
         if before == 0 and s.cfs_rqs[q.cpu].h_nr_running > 0:
             fair_server.start(s, q.cpu)
         s.cpus[q.cpu].nr_running += queued
+        if s.cpus[q.cpu].curr >= 0:
+            update_tick(s, q.cpu)
     if s.cpus[q.cpu].curr < 0 and s.cfs_rqs[q.cpu].nr_running > 0:
         resched_curr(s, q.cpu)
 

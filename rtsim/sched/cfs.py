@@ -5,7 +5,7 @@ from __future__ import annotations
 from rtsim.engine.jit import handler
 from rtsim.engine.state import IDLE_POLICY, NONE, OTHER, State
 from rtsim.sched import tree
-from rtsim.sched.entity import clear_buddies, is_idle, is_task, kernel_of, parent, set_next_buddy, virtual
+from rtsim.sched.entity import clear_buddies, is_idle, is_task, kernel_of, parent, scaled_down, set_next_buddy, virtual
 
 __all__ = [
     "check_preempt_tick",
@@ -45,10 +45,10 @@ def slice_ns(s: State, queue: int, entity: int) -> int:
         load = s.cfs_rqs[e.queue].load
         if e.on_rq == 0:
             load += e.load
-        period = period * e.weight // max(load >> 10, 2)
+        period = period * e.weight // scaled_down(load)
         at = parent(s, at)
     q = s.cfs_rqs[queue]
-    if is_idle(s, entity) and q.nr_idle < q.nr_running:
+    if is_idle(s, entity) and (q.nr_idle < q.nr_running or q.nr_running == 0):
         return max(period, k.idle_min_granularity)
     return max(period, k.min_granularity)
 

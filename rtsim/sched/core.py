@@ -1,23 +1,22 @@
-"""The scheduler's core: waking, marking, picking and switching, over the classes stop > deadline > rt > fair > idle."""
+"""The scheduler's core: waking, marking, picking and switching, whatever the class of the tasks."""
 
 from __future__ import annotations
 
-from rtsim.engine import observe, trace
+from rtsim.engine import trace
 from rtsim.engine.jit import handler
 from rtsim.engine.state import (
-    H_RUN,
-    H_WAKING,
     RUNNABLE,
     T_CFS_PERIOD,
     T_CFS_SLACK,
+    T_DEADLINE,
+    T_FAIR_SERVER,
     T_RT_PERIOD,
     TR_BLOCK,
-    TR_SWITCH,
     TR_WAKING,
     State,
 )
 from rtsim.engine.timers import update_tick
-from rtsim.sched import bandwidth, fair, placement, resched, rt
+from rtsim.sched import bandwidth, classes, deadline, fair, fair_server, placement, resched, rt_bandwidth
 
 __all__ = [
     "account_curr",
@@ -62,10 +61,7 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
 @handler
 def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
     """Queue a runnable `task` on `cpu`, whose clock has been read."""
-    if fair.is_fair(s, task):
-        fair.enqueue_task_fair(s, cpu, task, initial)
-    else:
-        rt.enqueue_task_rt(s, cpu, task, False)
+    classes.enqueue_task(s, cpu, task, initial)
     placement.note_waiting(s, task, 1)
     if s.cpus[cpu].curr >= 0:
         update_tick(s, cpu)
@@ -73,15 +69,13 @@ def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
 
 @handler
 def _wakeup_preempt(s: State, cpu: int, task: int) -> None:
-    """Mark `cpu` if `task`, just queued there, is to run instead of what runs (check_preempt_curr)."""
+    """Mark `cpu` if `task`, just queued there, is to run instead of what runs."""
     c = s.cpus[cpu]
-    if c.curr < 0:
-        resched.resched_curr(s, cpu)
-    elif fair.is_fair(s, task):
-        if fair.is_fair(s, c.curr) and c.need_resched != 1 and fair.check_preempt_wakeup(s, cpu, task):
+    if classes.wakeup_preempts(s, cpu, task):
+        if fair.is_fair(s, task):
             resched.resched_curr_lazy(s, cpu)
-    elif fair.is_fair(s, c.curr) or rt.check_preempt_curr_rt(s, cpu, task):
-        resched.resched_curr(s, cpu)
+        else:
+            resched.resched_curr(s, cpu)
     if c.need_resched == 1 and c.curr >= 0 and s.tasks[c.curr].state == RUNNABLE:
         resched.skip_clock(s, cpu)
 
@@ -92,10 +86,7 @@ def block_current(s: State, cpu: int, state: int) -> None:
     curr = s.cpus[cpu].curr
     s.m[0].here = cpu
     resched.schedule_clock(s, cpu)
-    if fair.is_fair(s, curr):
-        fair.dequeue_task_fair(s, cpu, curr, True)
-    else:
-        rt.block_task_rt(s, cpu, curr)
+    classes.block_task(s, cpu, curr)
     s.tasks[curr].state = state
     trace.record(s, TR_BLOCK, cpu, curr, state)
 
@@ -103,28 +94,20 @@ def block_current(s: State, cpu: int, state: int) -> None:
 @handler
 def yield_current(s: State, cpu: int) -> None:
     """Let the running task give way to its equals (sched_yield), at the schedule() that follows."""
-    curr = s.cpus[cpu].curr
-    if fair.is_fair(s, curr):
-        fair.yield_task_fair(s, cpu)
-    else:
-        s.tasks[curr].to_tail = 1
+    classes.yield_task(s, cpu)
     s.cpus[cpu].need_resched = 1
 
 
 @handler
 def task_tick(s: State, cpu: int) -> None:
     """Let the class of the running task see the tick."""
-    curr = s.cpus[cpu].curr
     s.m[0].here = cpu
     resched.update_rq_clock(s, cpu)
-    if curr < 0:
+    if s.cpus[cpu].curr < 0:
         return
     if s.cpus[cpu].need_resched == 2:  # a lazy mark waits for the tick at most
         s.cpus[cpu].need_resched = 1
-    if fair.is_fair(s, curr):
-        fair.task_tick_fair(s, cpu)
-    else:
-        rt.task_tick_rt(s, cpu)
+    classes.task_tick(s, cpu)
 
 
 @handler
@@ -132,18 +115,13 @@ def account_curr(s: State, cpu: int) -> None:
     """Bring the running task's account up to date, as its reading of its own CPU clock does."""
     s.m[0].here = cpu
     resched.update_rq_clock(s, cpu)
-    if fair.is_fair(s, s.cpus[cpu].curr):
-        fair.update_curr_fair(s, cpu)
-    else:
-        rt.update_curr_rt(s, cpu)
+    classes.update_curr(s, cpu)
 
 
 @handler
 def slice_end_in(s: State, cpu: int) -> int:
     """Return how long the running task has to run before `account_curr` might mark its CPU (ns; NEVER: it will not)."""
-    if fair.is_fair(s, s.cpus[cpu].curr):
-        return fair.slice_end_in(s, cpu)
-    return rt.budget_left(s, cpu)
+    return classes.slice_end_in(s, cpu)
 
 
 @handler
@@ -156,7 +134,11 @@ def run_sched_timer(s: State, timer: int) -> None:
     elif t.kind == T_CFS_SLACK:
         bandwidth.end_slack(s, t.entity)
     elif t.kind == T_RT_PERIOD:
-        rt.end_period(s, t.entity)
+        rt_bandwidth.end_period(s, t.entity)
+    elif t.kind == T_FAIR_SERVER:
+        fair_server.end_wait(s, t.entity)
+    elif t.kind == T_DEADLINE:
+        deadline.end_throttle(s, t.entity)
 
 
 @handler
@@ -167,77 +149,41 @@ def pick_next_task(s: State, cpu: int) -> int:
     if c.curr < 0 or s.tasks[c.curr].state == RUNNABLE:
         resched.schedule_clock(s, cpu)
     if c.curr >= 0 and not fair.is_fair(s, c.curr):
-        rt.update_curr_rt(s, cpu)
-    c.need_resched = 0
-    picked = _pick(s, cpu)
+        classes.update_curr(s, cpu)
+    picked = classes.pick_task(s, cpu)
     if picked < 0 and placement.pull_task(s, cpu):
-        picked = _pick(s, cpu)
+        picked = classes.pick_task(s, cpu)
+    c.need_resched = 0  # also of marks that the pick itself has made
     c.clock_skip = 0
     return picked
 
 
 @handler
-def _pick(s: State, cpu: int) -> int:
-    picked = rt.pick_task_rt(s, cpu)
-    return picked if picked >= 0 else fair.pick_task_fair(s, cpu)
-
-
-@handler
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    if prev >= 0:
-        _note_departure(s, cpu, prev)
     if prev >= 0 and picked >= 0 and fair.is_fair(s, prev) and fair.is_fair(s, picked):
         fair.switch_within(s, cpu, prev, picked)
     else:
-        if prev >= 0:
-            _put_prev_task(s, cpu, prev)
-        if picked >= 0:
-            _set_next_task(s, cpu, picked)
+        classes.put_prev_task(s, cpu, prev)
+        classes.set_next_task(s, cpu, picked)
+    s.cpus[cpu].need_resched = 0
     s.cpus[cpu].curr = picked
-    if prev >= 0 and s.tasks[prev].state == RUNNABLE:
-        placement.note_waiting(s, prev, 1)
-        _offer(s, cpu, prev)
+    _count_switch(s, cpu, prev, picked)
     update_tick(s, cpu)
-    trace.record(s, TR_SWITCH, cpu, picked, prev)
+
+
+@handler
+def _count_switch(s: State, cpu: int, prev: int, picked: int) -> None:
     if picked >= 0:
-        _note_arrival(s, picked)
-
-
-@handler
-def _note_departure(s: State, cpu: int, prev: int) -> None:
-    t = s.tasks[prev]
-    if t.watch >= 0 and t.run_from >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RUN, s.m[0].now - t.run_from)
-    if t.state == RUNNABLE:
-        t.involuntary += 1
-    else:
-        t.voluntary += 1
-
-
-@handler
-def _note_arrival(s: State, picked: int) -> None:
-    t = s.tasks[picked]
-    placement.note_waiting(s, picked, -1)
-    t.run_from = s.m[0].now
-    if t.fresh == 1 and t.watch >= 0 and t.waking_at >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_WAKING, s.m[0].now - t.waking_at)
-
-
-@handler
-def _put_prev_task(s: State, cpu: int, prev: int) -> None:
-    if fair.is_fair(s, prev):
-        fair.put_prev_task_fair(s, prev)
-    else:
-        rt.put_prev_task_rt(s, cpu, prev)
-
-
-@handler
-def _set_next_task(s: State, cpu: int, picked: int) -> None:
-    if fair.is_fair(s, picked):
-        fair.set_next_task_fair(s, cpu, picked)
-    else:
-        rt.set_next_task_rt(s, cpu, picked)
+        placement.note_waiting(s, picked, -1)
+    if prev < 0:
+        return
+    if s.tasks[prev].state != RUNNABLE:
+        s.tasks[prev].voluntary += 1
+        return
+    s.tasks[prev].involuntary += 1
+    placement.note_waiting(s, prev, 1)
+    _offer(s, cpu, prev)
 
 
 @handler

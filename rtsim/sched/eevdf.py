@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rtsim.engine.jit import handler
 from rtsim.engine.state import OTHER, PARITY_MOVED, PARITY_VPROT, State
-from rtsim.sched.entity import divide, is_idle, kernel_of, least_slice, longest_slice, virtual
+from rtsim.sched.entity import divide, is_idle, kernel_of, least_slice, longest_slice, scaled_down, virtual
 
 __all__ = [
     "average_vruntime",
@@ -96,30 +96,30 @@ def place_entity(s: State, queue: int, entity: int, initial: bool) -> None:
 
 
 @handler
-def reweight(s: State, entity: int, average: int, weight: int) -> None:
-    """Scale lag and relative deadline of a queued `entity` that gets `weight`, so that V stays (reweight_eevdf).
+def reweight(s: State, entity: int, average: int, load: int) -> None:
+    """Scale lag and relative deadline of a queued `entity` that gets `load`, so that V stays (reweight_eevdf).
 
-    `average` is V before the entity, if it waits, was taken out of the order.
+    `average` is V before the entity, if it waits, was taken out of the order. Loads are 1024 times finer than weights.
     """
     e = s.entities[entity]
     if average != e.vruntime:
         lag = _clamped_lag(s, e.queue, entity, average)
-        e.vruntime = average - divide(lag * e.weight, weight)
-    e.deadline = average + divide((e.deadline - average) * e.weight, weight)
+        e.vruntime = average - divide(lag * e.load, load)
+    e.deadline = average + divide((e.deadline - average) * e.load, load)
 
 
 @handler
-def place_reweighted(s: State, entity: int, average: int, weight: int) -> None:
-    """Place a queued `entity` anew with its new weight: what 6.13 to 6.18.44 did instead of `reweight`.
+def place_reweighted(s: State, entity: int, average: int, load: int) -> None:
+    """Place a queued `entity` anew with its new load: what 6.13 to 6.18.44 did instead of `reweight`.
 
     The running entity then counts in the mean that it is placed by (the defect that 101f3498b4bd reverts).
     """
     e = s.entities[entity]
     q = s.cfs_rqs[e.queue]
-    e.vlag = divide(_clamped_lag(s, e.queue, entity, average) * e.weight, weight)
-    e.deadline = divide((e.deadline - e.vruntime) * e.weight, weight)
+    e.vlag = divide(_clamped_lag(s, e.queue, entity, average) * e.load, load)
+    e.deadline = divide((e.deadline - e.vruntime) * e.load, load)
     e.rel_deadline = 1
-    e.weight = weight
+    e.weight = scaled_down(load)
     q.nr_running -= 1
     place_entity(s, e.queue, entity, False)
     q.nr_running += 1

@@ -11,6 +11,7 @@ from rtsim.engine.state import CFS, IDLE_POLICY, NONE, State
 from rtsim.sched import tree
 
 __all__ = [
+    "LEAST_SHARES",
     "clear_buddies",
     "dequeue_timeline",
     "divide",
@@ -23,11 +24,13 @@ __all__ = [
     "longest_slice",
     "parent",
     "queue_of",
+    "scaled_down",
     "set_next_buddy",
     "virtual",
 ]
 
 NICE_0_WEIGHT = 1024
+LEAST_SHARES = 2
 
 
 @handler
@@ -42,6 +45,12 @@ def virtual(duration: int, weight: int) -> int:
 def divide(value: int, by: int) -> int:
     """Divide as the kernel's div_s64 does: towards zero."""
     return value // by if value >= 0 else -(-value // by)
+
+
+@handler
+def scaled_down(load: int) -> int:
+    """Return the weight that calculations use for an internal `load`: 1024 times less, at least 2 (scale_load_down)."""
+    return max(load >> 10, LEAST_SHARES) if load > 0 else 0
 
 
 @handler

@@ -255,7 +255,7 @@ def _pick_next_entity(s: State, cpu: int, queue: int) -> int:
     """Return the entity of `queue` to run; -1 if the one picked had only been waiting to leave, and has left."""
     if is_cfs(s, queue):
         return cfs.pick_next_entity(s, queue)
-    buddy = s.cfs_rqs[queue].next
+    buddy = s.cfs_rqs[queue].next if s.kernels[kernel_of(s, queue)].pick_buddy == 1 else NONE
     if buddy >= 0 and eevdf.eligible(s, queue, s.entities[buddy].vruntime):
         return buddy
     entity = eevdf.pick_eevdf(s, queue, True)

@@ -6,18 +6,11 @@ from rtsim.engine.jit import handler
 from rtsim.engine.state import CFS, State
 from rtsim.sched import eevdf, pelt
 from rtsim.sched.account import update_curr
-from rtsim.sched.entity import dequeue_timeline, divide, enqueue_timeline, kernel_of
+from rtsim.sched.entity import LEAST_SHARES, dequeue_timeline, divide, enqueue_timeline, kernel_of, scaled_down
 
-__all__ = ["group_weight", "reweight_entity", "scaled_down", "update_cfs_group", "update_load_avg"]
+__all__ = ["group_weight", "reweight_entity", "update_cfs_group", "update_load_avg"]
 
-LEAST_SHARES = 2
 TELL_EVERY_NS = 1_000_000
-
-
-@handler
-def scaled_down(load: int) -> int:
-    """Return the weight that calculations use for an internal `load`: 1024 times less, at least 2 (scale_load_down)."""
-    return max(load >> 10, LEAST_SHARES) if load > 0 else 0
 
 
 @handler
@@ -63,7 +56,7 @@ def update_cfs_group(s: State, entity: int) -> None:
     if e.my_q < 0 or s.cfs_rqs[e.my_q].load == 0 or s.cfs_rqs[e.my_q].throttle_count > 0:
         return
     load = group_weight(s, e.my_q)
-    if load != e.load:
+    if load != e.load or s.kernels[kernel_of(s, e.queue)].fair == CFS:
         reweight_entity(s, entity, load)
 
 
@@ -73,27 +66,26 @@ def reweight_entity(s: State, entity: int, load: int) -> None:
     e = s.entities[entity]
     q = s.cfs_rqs[e.queue]
     k = s.kernels[kernel_of(s, e.queue)]
-    weight = scaled_down(load)
     running = q.curr == entity
-    if e.on_rq == 1:
+    if e.on_rq == 1 and (running or k.fair != CFS):
         update_curr(s, e.queue)
     if k.fair == CFS:
         if e.on_rq == 1:
             q.load += load - e.load
     elif e.on_rq == 0:
-        e.vlag = divide(e.vlag * e.weight, weight)
+        e.vlag = divide(e.vlag * e.load, load)
         if e.rel_deadline == 1:
-            e.deadline = divide(e.deadline * e.weight, weight)
+            e.deadline = divide(e.deadline * e.load, load)
     else:
         average = eevdf.average_vruntime(s, e.queue)
         if not running:
             dequeue_timeline(s, e.queue, entity)
         q.load += load - e.load
         if k.reweight_defect == 1:
-            eevdf.place_reweighted(s, entity, average, weight)
+            eevdf.place_reweighted(s, entity, average, load)
         else:
-            eevdf.reweight(s, entity, average, weight)
+            eevdf.reweight(s, entity, average, load)
     e.load = load
-    e.weight = weight
+    e.weight = scaled_down(load)
     if k.fair != CFS and e.on_rq == 1 and not running:
         enqueue_timeline(s, e.queue, entity)

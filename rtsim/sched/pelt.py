@@ -13,6 +13,7 @@ import numpy as np
 
 from rtsim.engine.jit import handler
 from rtsim.engine.state import State
+from rtsim.sched.entity import scaled_down
 
 __all__ = [
     "attach",
@@ -72,7 +73,7 @@ def update_queue(s: State, queue: int, whole: bool) -> None:
     divider = MIN_DIVIDER + q.period_contrib
     if periods > 0:
         q.load_sum = decay_load(q.load_sum, periods)
-    q.load_sum += (q.load >> 10) * contribution
+    q.load_sum += scaled_down(q.load) * contribution
     if periods > 0:
         q.load_avg = q.load_sum // divider
     if not whole:

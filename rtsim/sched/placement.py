@@ -6,7 +6,7 @@ from rtsim.engine import observe, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.state import CFS, NONE, RT_PRIORITIES, TR_MIGRATE, State
 from rtsim.engine.timers import update_tick
-from rtsim.sched import bandwidth, fair, resched, rt, tasklist
+from rtsim.sched import bandwidth, classes, fair, resched, tasklist
 
 __all__ = [
     "allowed_on",
@@ -35,10 +35,24 @@ def _is_idle(s: State, cpu: int) -> bool:
 def select_task_rq(s: State, task: int) -> int:
     """Return the CPU a woken `task` is queued on."""
     t = s.tasks[task]
+    if not allowed_on(s, task, t.cpu):
+        return _select_fallback_rq(s, task)
     if _is_idle(s, t.cpu):
         return t.cpu
     idle = idle_cpu_for(s, task)
     return idle if idle >= 0 else t.cpu
+
+
+@handler
+def _select_fallback_rq(s: State, task: int) -> int:
+    """Return a CPU of the mask of `task`, which its last one is not in: an idle one, else the first."""
+    idle = idle_cpu_for(s, task)
+    if idle >= 0:
+        return idle
+    cpu = s.kernels[s.tasks[task].kernel].cpu_base
+    while not allowed_on(s, task, cpu):
+        cpu += 1
+    return cpu
 
 
 @handler
@@ -120,21 +134,16 @@ def pull_task(s: State, cpu: int) -> bool:
 def _move(s: State, task: int, source: int, cpu: int) -> None:
     """Move the waiting `task` from the queue of CPU `source` to that of `cpu`."""
     resched.update_rq_clock(s, source)
-    if fair.is_fair(s, task):
-        fair.dequeue_task_fair(s, source, task, False)
-        set_task_cpu(s, task, cpu)
-        fair.enqueue_task_fair(s, cpu, task, False)
-    else:
-        rt.dequeue_task_rt(s, source, task)
-        set_task_cpu(s, task, cpu)
-        rt.enqueue_task_rt(s, cpu, task, False)
+    classes.dequeue_task(s, source, task)
+    set_task_cpu(s, task, cpu)
+    classes.move_task(s, cpu, task)
     update_tick(s, source)
 
 
 @handler
 def _waiting_rt(s: State, source: int, cpu: int) -> int:
     """Return the strongest realtime task that waits on CPU `source` and may run on `cpu`, -1 if there is none."""
-    if s.cpus[source].rt_nr_running == 0:
+    if s.rt_rqs[source].rt_nr_running == 0:
         return NONE
     for prio in range(RT_PRIORITIES - 1):
         task = _first_allowed(s, s.task_lists[tasklist.rt_list(source, prio)].head, cpu)

@@ -44,8 +44,13 @@ def resched_curr_lazy(s: State, cpu: int) -> None:
 
 @handler
 def update_rq_clock(s: State, cpu: int) -> None:
-    """Read the clock of the run queue of `cpu`."""
-    s.cpus[cpu].clock = s.m[0].now
+    """Read the clock of the run queue of `cpu`, and the time that interrupts have taken up to the same moment."""
+    c = s.cpus[cpu]
+    c.clock = s.m[0].now
+    if s.kernels[c.kernel].irq_time_accounting == 0:
+        c.clock_task = c.clock
+    else:  # an interrupt under way counts once it is over: until then the task clock may have gone too far, and waits
+        c.clock_task = max(c.clock_task, c.clock - c.irq_ns - c.softirq_ns)
 
 
 @handler
@@ -64,7 +69,4 @@ def schedule_clock(s: State, cpu: int) -> None:
 @handler
 def clock_task(s: State, cpu: int) -> int:
     """Return the time that tasks of `cpu` are charged by: without interrupts where those are accounted (ns)."""
-    c = s.cpus[cpu]
-    if s.kernels[c.kernel].irq_time_accounting == 0:
-        return c.clock
-    return c.clock - c.irq_ns - c.softirq_ns
+    return s.cpus[cpu].clock_task

@@ -1,25 +1,22 @@
-"""The stop and realtime classes: a list a priority, strongest first, first come first served; and RT throttling.
+"""The realtime class: a list a priority, strongest first, first come first served (``rt.c``).
 
-A task that runs is in no list. Preempted, it returns to the head of its priority; woken, or yielding, or at the end of a
-round-robin slice, it goes to the tail (``rt.c``). Where realtime tasks may use only part of each period, a CPU whose tasks
-have used it up runs none until a period ends.
+A task that runs is in no list. Preempted, it returns to the head of its priority; woken, or yielding, or at the end of
+a round-robin slice, it goes to the tail. Who is throttled is in `rt_bandwidth`.
 """
 
 from __future__ import annotations
 
-from rtsim.engine import sched_timers
 from rtsim.engine.bits import trailing_zeros
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NEVER, NONE, RR, RT_PRIORITIES, RUNNABLE, STOP, State
-from rtsim.sched import tasklist
-from rtsim.sched.resched import clock_task, resched_curr, update_rq_clock
+from rtsim.engine.state import FIFO, NEVER, NONE, RR, RUNNABLE, State
+from rtsim.sched import rt_bandwidth, tasklist
+from rtsim.sched.resched import clock_task, resched_curr
 
 __all__ = [
     "block_task_rt",
     "budget_left",
     "check_preempt_curr_rt",
     "dequeue_task_rt",
-    "end_period",
     "enqueue_task_rt",
     "pick_task_rt",
     "put_prev_task_rt",
@@ -51,51 +48,46 @@ def _unlink(s: State, cpu: int, task: int) -> None:
 @handler
 def _strongest(s: State, cpu: int) -> int:
     """Return the first waiting task of the strongest priority that may run, -1 if there is none."""
-    c = s.cpus[cpu]
-    if c.rt_throttled == 1:
-        return s.task_lists[tasklist.rt_list(cpu, -1)].head  # the stop class alone
+    if s.rt_rqs[cpu].rt_throttled == 1:
+        return NONE
     for word in range(4):
-        if c.rt_bitmap[word] != 0:
-            strongest = 32 * word + trailing_zeros(c.rt_bitmap[word]) - 1
-            return s.task_lists[tasklist.rt_list(cpu, strongest)].head
+        bits = s.cpus[cpu].rt_bitmap[word]
+        while bits != 0:
+            task = s.task_lists[tasklist.rt_list(cpu, 32 * word + trailing_zeros(bits) - 1)].head
+            while task >= 0 and rt_bandwidth.is_throttled(s, task, cpu):
+                task = s.tasks[task].next
+            if task >= 0:
+                return task
+            bits &= bits - 1
     return NONE
 
 
 @handler
 def enqueue_task_rt(s: State, cpu: int, task: int, at_head: bool) -> None:
     """Queue `task`, which joins `cpu`, at the head or the tail of its priority."""
-    c = s.cpus[cpu]
-    t = s.tasks[task]
     _link(s, cpu, task, at_head)
-    if t.policy != STOP:
-        c.rt_nr_running += 1
-        c.rr_nr_running += int(t.policy == RR)
-        _start_period(s, cpu)
-    c.nr_running += 1
+    _count(s, cpu, task, 1)
+    rt_bandwidth.start_periods(s, task, cpu)
 
 
 @handler
-def _leave(s: State, cpu: int, task: int) -> None:
-    c = s.cpus[cpu]
-    t = s.tasks[task]
-    if t.policy != STOP:
-        c.rt_nr_running -= 1
-        c.rr_nr_running -= int(t.policy == RR)
-    c.nr_running -= 1
+def _count(s: State, cpu: int, task: int, change: int) -> None:
+    round_robin = change * int(s.tasks[task].policy == RR)
+    rt_bandwidth.count(s, cpu, rt_bandwidth.rt_queue_of(s, task, cpu), change, round_robin)
 
 
 @handler
 def dequeue_task_rt(s: State, cpu: int, task: int) -> None:
     """Take a waiting `task` off `cpu`."""
     _unlink(s, cpu, task)
-    _leave(s, cpu, task)
+    _count(s, cpu, task, -1)
 
 
 @handler
-def block_task_rt(s: State, cpu: int, task: int) -> None:
-    """Take the running `task` off `cpu`: it sleeps."""
+def block_task_rt(s: State, cpu: int) -> None:
+    """Take the running task off `cpu`: it sleeps."""
     update_curr_rt(s, cpu)
-    _leave(s, cpu, task)
+    _count(s, cpu, s.cpus[cpu].curr, -1)
 
 
 # ---- turns ----------------------------------------------------------------------------------------------------------
@@ -103,16 +95,16 @@ def block_task_rt(s: State, cpu: int, task: int) -> None:
 
 @handler
 def pick_task_rt(s: State, cpu: int) -> int:
-    """Return the realtime or stop task to run, the running one included; -1 if there is none."""
-    c = s.cpus[cpu]
+    """Return the realtime task to run, the running one included; -1 if there is none."""
     head = _strongest(s, cpu)
-    if c.curr < 0 or s.tasks[c.curr].prio >= RT_PRIORITIES - 1 or s.tasks[c.curr].state != RUNNABLE:
+    curr = s.cpus[cpu].curr
+    if curr < 0 or not FIFO <= s.tasks[curr].policy <= RR or s.tasks[curr].state != RUNNABLE:
         return head
-    t = s.tasks[c.curr]
-    if c.rt_throttled == 1 and t.policy != STOP:
+    if rt_bandwidth.is_throttled(s, curr, cpu):
         return head
+    t = s.tasks[curr]
     if head < 0 or t.prio < s.tasks[head].prio or (t.prio == s.tasks[head].prio and t.to_tail == 0):
-        return c.curr
+        return curr
     return head
 
 
@@ -156,76 +148,24 @@ def task_tick_rt(s: State, cpu: int) -> None:
         resched_curr(s, cpu)
 
 
-# ---- throttling -----------------------------------------------------------------------------------------------------
-
-
 @handler
 def update_curr_rt(s: State, cpu: int) -> None:
-    """Charge the running realtime task, and its CPU's RT time; mark the CPU when that is used up."""
-    c = s.cpus[cpu]
-    k = s.kernels[c.kernel]
-    e = s.entities[c.curr]
+    """Charge the running realtime task and the budgets it draws on."""
+    curr = s.cpus[cpu].curr
+    e = s.entities[curr]
     now = clock_task(s, cpu)
     delta = now - e.exec_start
     if delta <= 0:
         return
     e.exec_start = now
     e.sum_exec += delta
-    if s.tasks[c.curr].policy == STOP or k.rt_runtime == NEVER:
-        return
-    c.rt_time += delta
-    if c.rt_throttled == 0 and c.rt_time > k.rt_runtime:
-        c.rt_throttled = 1
-        c.nr_running -= c.rt_nr_running
-    if c.rt_throttled == 1:
-        resched_curr(s, cpu)
-        _start_period(s, cpu)
+    rt_bandwidth.account(s, cpu, curr, delta)
 
 
 @handler
 def budget_left(s: State, cpu: int) -> int:
-    """Return how long the running realtime task has to run until its CPU is throttled (ns; NEVER: it will not be)."""
-    c = s.cpus[cpu]
-    k = s.kernels[c.kernel]
-    if k.rt_runtime == NEVER or s.tasks[c.curr].policy == STOP:
-        return NEVER
-    pending = clock_task(s, cpu) - c.clock + s.m[0].now - s.entities[c.curr].exec_start
-    return max(k.rt_runtime - c.rt_time - pending + 1, 0)
-
-
-@handler
-def _start_period(s: State, cpu: int) -> None:
-    """Start the kernel's RT period timer unless it runs; its first period ends at once (do_start_rt_bandwidth)."""
-    k = s.kernels[s.cpus[cpu].kernel]
-    if k.rt_runtime != NEVER and s.sched_timers[k.rt_timer].at == NEVER:
-        sched_timers.start(s, k.rt_timer, cpu, s.m[0].now)
-
-
-@handler
-def end_period(s: State, kernel: int) -> None:
-    """Give every CPU its realtime budget back; the timer stops when no CPU has realtime tasks or a debt."""
-    k = s.kernels[kernel]
-    needed = False
-    for cpu in range(k.cpu_base, k.cpu_base + k.cpu_count):
-        c = s.cpus[cpu]
-        if c.rt_time == 0 and c.rt_nr_running == 0:
-            continue
-        update_rq_clock(s, cpu)
-        c.rt_time -= min(c.rt_time, k.rt_runtime)
-        if c.rt_throttled == 1 and c.rt_time < k.rt_runtime:
-            c.rt_throttled = 0
-            c.nr_running += c.rt_nr_running
-            _offer_cpu(s, cpu)
-        needed = needed or c.rt_time > 0 or c.rt_nr_running > 0
-    if needed:
-        timer = s.sched_timers[k.rt_timer]
-        sched_timers.start(s, k.rt_timer, timer.cpu, timer.expiry + k.rt_period)
-
-
-@handler
-def _offer_cpu(s: State, cpu: int) -> None:
-    """Mark `cpu` if a realtime task that was throttled is stronger than what runs (sched_rt_rq_enqueue)."""
-    head = _strongest(s, cpu)
+    """Return how long the running realtime task has to run until it is throttled (ns; NEVER: it will not be)."""
     curr = s.cpus[cpu].curr
-    if head >= 0 and (curr < 0 or s.tasks[head].prio < s.tasks[curr].prio):
-        resched_curr(s, cpu)
+    left = rt_bandwidth.budget_left(s, cpu, curr)
+    pending = clock_task(s, cpu) - s.cpus[cpu].clock + s.m[0].now - s.entities[curr].exec_start
+    return left if left == NEVER else max(left - pending, 0)

@@ -1,17 +1,23 @@
-"""Lists of tasks of a CPU: one a realtime priority, the stop class first, and one of its fair tasks, latest run first."""
+"""Lists of tasks of a CPU: one a realtime priority, the stop class first; and its fair tasks, latest run first."""
 
 from __future__ import annotations
 
 from rtsim.engine.jit import handler
 from rtsim.engine.state import LISTS, NONE, State
 
-__all__ = ["fair_list", "link", "rt_list", "unlink"]
+__all__ = ["fair_list", "link", "rt_list", "stop_list", "unlink"]
 
 
 @handler
 def rt_list(cpu: int, prio: int) -> int:
-    """Return the list of kernel priority `prio` of `cpu`, -1 being the stop class."""
+    """Return the list of the realtime tasks of kernel priority `prio` of `cpu`."""
     return cpu * LISTS + prio + 1
+
+
+@handler
+def stop_list(cpu: int) -> int:
+    """Return the list of the stop tasks of `cpu`."""
+    return cpu * LISTS
 
 
 @handler

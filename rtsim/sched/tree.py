@@ -1,4 +1,4 @@
-"""The timeline of a queue: its waiting entities in order of their key, with the extremes of vruntime and slice below each.
+"""The timeline of a queue: its waiting entities in order of their key, and the extremes of vruntime and slice below.
 
 A treap: a search tree over (key, arrival) that is a heap over fixed pseudo-random numbers of the entities, so its depth
 is logarithmic whatever the order of arrivals. The kernel's red-black tree gives the same order; equal keys go to the

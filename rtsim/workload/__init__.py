@@ -1,6 +1,26 @@
-"""What runs: cyclictest, and tasks in rt-app's words, each as a model of its options and as rows of the engine."""
+"""What runs: rt-app's tasks, cyclictest, oslat and timerlat, each as a model of its options and as rows."""
 
+from rtsim.workload.cgroups import CgroupModel, Cgroups, checked_path
 from rtsim.workload.cyclictest import CyclictestModel, add_cyclictest
-from rtsim.workload.rtapp import TaskModel, add_task
+from rtsim.workload.model import WorkloadModel, load_workload
+from rtsim.workload.observers import OslatModel, TimerlatModel, add_oslat, add_timerlat
+from rtsim.workload.programs import Setting, add_task, instance_names
+from rtsim.workload.rtapp import TaskModel
 
-__all__ = ["CyclictestModel", "TaskModel", "add_cyclictest", "add_task"]
+__all__ = [
+    "CgroupModel",
+    "Cgroups",
+    "CyclictestModel",
+    "OslatModel",
+    "Setting",
+    "TaskModel",
+    "TimerlatModel",
+    "WorkloadModel",
+    "add_cyclictest",
+    "add_oslat",
+    "add_task",
+    "add_timerlat",
+    "checked_path",
+    "instance_names",
+    "load_workload",
+]

@@ -2,64 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from pydantic import Field
 
-from pydantic import Field, model_validator
-
-from rtsim.engine.builder import Builder
+from rtsim.engine import state
+from rtsim.engine.builder import Builder, Op
 from rtsim.engine.random import uniform_below
-from rtsim.inputs.models import StrictModel
 from rtsim.inputs.units import Duration
-from rtsim.workload.policies import POLICIES, REALTIME, Cpus, Policy, check_priority, timer_slack_ns
+from rtsim.workload.policies import POLICIES, timer_slack_ns
+from rtsim.workload.threads import ThreadsModel, thread_names
 
 __all__ = ["CyclictestModel", "add_cyclictest"]
 
 LOOP_NS = 2_000
 """What one loop computes: two clock readings and the statistics (assumed)."""
 
+MAIN_SLEEP_NS = 10_000_000
+"""``usleep(10000)`` in the main thread's loop, which watches the others."""
+MAIN_LOOP_NS = 5_000
+"""What one turn of that loop computes (assumed; it prints nothing with ``-q``)."""
 
-class CyclictestModel(StrictModel):
+
+class CyclictestModel(ThreadsModel):
     """Its options: ``-i``, ``-p`` with policy, ``-a``."""
 
     interval: Duration = Field(default=1_000_000, gt=0)
-    policy: Policy = "fifo"
-    priority: int | None = None
-    """By default 95 for realtime policies and nice 0 for the others."""
-    cpus: Literal["rt"] | Cpus = "rt"
-
-    @model_validator(mode="after")
-    def _priority_of_policy(self) -> Self:
-        check_priority(self.policy, self.priority)
-        return self
-
-    def effective_priority(self) -> int:
-        """Return the priority or nice value in force."""
-        if self.priority is not None:
-            return self.priority
-        return 95 if self.policy in REALTIME else 0
 
 
 def add_cyclictest(
     builder: Builder, name: str, kernel: int, test: CyclictestModel, cpus: tuple[int, ...]
 ) -> dict[str, int]:
-    """Add one thread a CPU of `kernel`; all are released together, as cyclictest's distance is 0 with ``-h``.
+    """Add one thread a CPU of `kernel`, and the main thread on the same CPUs; return the measuring ones by name.
 
-    Missed releases are skipped. Returns the tasks by name: `name` itself, or ``name/CPU`` each of several.
+    They are released together, as cyclictest's distance is 0 with ``-h``. Missed releases are skipped.
     """
     first = test.interval + uniform_below(builder.seed, name, "start", test.interval)
     work = builder.constant(LOOP_NS)
-    threads = {}
-    for cpu in cpus:
-        thread = name if len(cpus) == 1 else f"{name}/{cpu}"
-        threads[thread] = builder.periodic(
-            thread,
-            kernel,
-            [cpu],
-            POLICIES[test.policy],
-            test.effective_priority(),
-            period_ns=test.interval,
-            first_ns=first,
-            work=work,
-            slack_ns=timer_slack_ns(test.policy),
+    threads = {
+        thread: builder.periodic(
+            thread, kernel, [cpu], POLICIES[test.policy], test.effective_priority(), period_ns=test.interval,
+            first_ns=first, work=work, slack_ns=timer_slack_ns(test.policy),
         )
+        for cpu, thread in thread_names(name, cpus).items()
+    }  # fmt: skip
+    turn = [
+        Op(state.OP_SLEEP, MAIN_SLEEP_NS), Op(state.OP_BLOCK), Op(state.OP_RUN, builder.constant(MAIN_LOOP_NS)),
+        Op(state.OP_JUMP),
+    ]  # fmt: skip
+    builder.program(f"{name}-main", kernel, cpus, state.OTHER, 0, turn, slack=timer_slack_ns("other"))
     return threads

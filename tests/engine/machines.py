@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from rtsim.engine import state as es
-from rtsim.engine.builder import Builder, Names
+from rtsim.engine.builder import Builder, Names, Op
 from rtsim.engine.state import State
 
 US = 1_000
@@ -15,7 +15,7 @@ MS = 1_000_000
 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
-    "preempt_off", "vm_entry",
+    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
 )  # fmt: skip
 
 durations = st.one_of(st.just(0), st.integers(1, 20 * US))
@@ -33,12 +33,16 @@ def kernels(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+STEPS = ("run", "runtime", "sleep", "timer", "lock", "wait", "signal", "broad", "barrier", "yield", "affinity")
+
+
 @st.composite
 def workloads(draw: st.DrawFn, cpus: int) -> list[dict[str, Any]]:
     """Draw hogs and periodic tasks on `cpus` CPUs."""
     return [
         {
-            "kind": draw(st.sampled_from(["hog", "periodic"])),
+            "kind": draw(st.sampled_from(["hog", "periodic", "program"])),
+            "steps": draw(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, 500 * US)), max_size=5)),
             "cpus": sorted(draw(st.sets(st.integers(0, cpus - 1), min_size=1))),
             "policy": draw(st.sampled_from([es.FIFO, es.RR, es.OTHER, es.BATCH, es.IDLE_POLICY])),
             "priority": draw(st.integers(1, 19)),
@@ -113,12 +117,38 @@ def _kernel(b: Builder, spec: dict[str, Any], cpus: int) -> int:
     )  # fmt: skip
 
 
+def _step(b: Builder, spec: dict[str, Any], step: str, ns: int, shared: list[int]) -> list[Op]:
+    """Return the operations of one drawn step of a program."""
+    mutex, condition, barrier, timer = shared
+    lock, unlock, wait = Op(es.OP_LOCK, mutex), Op(es.OP_UNLOCK, mutex), Op(es.OP_WAIT, condition, mutex)
+    steps = {
+        "run": [Op(es.OP_RUN, b.constant(ns))],
+        "runtime": [Op(es.OP_RUNTIME, ns)],
+        "sleep": [Op(es.OP_SLEEP, ns), Op(es.OP_BLOCK)],
+        "timer": [Op(es.OP_TIMER, timer, ns), Op(es.OP_BLOCK)],
+        "lock": [lock, Op(es.OP_RUN, b.constant(ns)), unlock],
+        "wait": [lock, wait, lock, unlock],
+        "signal": [Op(es.OP_SIGNAL, condition)],
+        "broad": [Op(es.OP_BROADCAST, condition)],
+        "barrier": [lock, Op(es.OP_BARRIER, barrier, mutex), lock, Op(es.OP_LEAVE, barrier), unlock],
+        "yield": [Op(es.OP_YIELD)],
+        "affinity": [Op(es.OP_AFFINITY, b.mask(spec["cpus"][:1]), 1)],
+    }
+    return steps[step]
+
+
 def _add_tasks(b: Builder, kernel: int, level: str, specs: list[dict[str, Any]]) -> list[int]:
     rows = []
+    shared = [b.lock(), b.lock(), b.lock(missing=1), b.timer(relative=True)]
     for number, spec in enumerate(specs):
         common = (f"{level}/{spec['kind']}{number}", kernel, spec["cpus"], spec["policy"], spec["priority"])
         if spec["kind"] == "hog":
             rows.append(b.hog(*common))
+        elif spec["kind"] == "program":
+            ops = [Op(es.OP_RUN, b.constant(max(spec["work"], 20 * US)), 5 * US)]
+            for step, ns in spec["steps"]:
+                ops += _step(b, spec, step, ns, shared)
+            rows.append(b.program(*common, [*ops, Op(es.OP_LOOP, 0, 3), Op(es.OP_JUMP, 0)], slack=spec["slack"]))
         else:
             rows.append(
                 b.periodic(

@@ -15,7 +15,7 @@ import rtsim
 from rtsim.engine.jit import HANDLER_PACKAGES, cache_folder
 
 PACKAGE = Path(rtsim.__file__).parent
-HANDLER_MODULES = ("engine/calendar.py", "engine/interrupts.py", "engine/state.py", "sched/rt.py", "kvm/lock.py")
+HANDLER_MODULES = ("engine/calendar.py", "engine/interrupts.py", "engine/state.py", "sched/rt.py", "kvm/vcpu.py")
 
 
 def copy(folder: Path) -> Path:

@@ -40,6 +40,13 @@ def test_a_tuned_cpu_keeps_what_no_argument_removes():
     assert list(found.arguments) == ["sched_rt_runtime_us=-1"]
 
 
+def test_pinning_removes_nothing():
+    pinned = HostTask("vm/vcpu0", "fifo", 1, frozenset({3}))
+    alone, beside = (host().who_can_preempt(3, tasks=tasks) for tasks in ((), (pinned,)))
+    assert set(beside.names("yes")) == set(alone.names("yes"))
+    assert set(beside.names("no")) == {*alone.names("no"), "vm/vcpu0"}
+
+
 @pytest.mark.parametrize(
     ("policy", "priority", "expected"),
     [

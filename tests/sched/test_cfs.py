@@ -1,4 +1,4 @@
-"""CFS for one flat queue on a CPU of a large machine (latency 24 ms, least slice 3 ms, wake-up granularity 4 ms)."""
+"""CFS for one queue on a CPU of a large machine (latency 24 ms, least slice 3 ms, wake-up granularity 4 ms)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from rtsim.engine import state as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.state import State
+from rtsim.kernel.weights import nice_weight
 from rtsim.sched import cfs
 from tests.engine.small import MS, SECOND, TICK, US, job_at, machine, run
+from tests.sched.queues import On, queue
 
 
 def stretches(switches: list[tuple[int, str]]) -> list[tuple[str, int]]:
@@ -103,29 +105,13 @@ def test_anybody_preempts_an_idle_policy_task() -> None:
     assert run(b, 2 * SECOND, [task]).samples("batch") == [0]
 
 
-def queue(*nices: int) -> State:
-    """A CPU on which task 0 runs and the others wait, all with vruntime 0."""
-    b = machine()
-    for row, nice in enumerate(nices):
-        b.hog(str(row), 0, [0], es.OTHER, nice)
-    state, _ = b.build(watched=[])
-    state.cpus[0]["curr"] = 0
-    state.cpus[0]["nr_fair"] = len(nices)
-    state.cpus[0]["load"] = int(state.tasks["weight"].sum())
-    return state
+def cfs_queue(*entities: On) -> State:
+    """A CPU on which task 0 runs and the others wait."""
+    return queue(machine(), entities, running=True)
 
 
-def vruntimes(state: State, *values: int) -> None:
-    """Give the tasks these vruntimes, and queue all but task 0 in their order."""
-    state.tasks["vruntime"] = values
-    order = sorted(range(1, len(values)), key=lambda task: values[task])
-    state.cpus[0]["fair_head"] = order[0] if order else es.NONE
-    for before, after in pairwise([es.NONE, *order, es.NONE]):
-        if before >= 0:
-            state.tasks["next"][before] = after
-        if after >= 0:
-            state.tasks["prev"][after] = before
-            state.tasks["queued"][after] = 1
+def niced(*nices: int) -> list[On]:
+    return [On(weight=nice_weight(nice)) for nice in nices]
 
 
 @pytest.mark.parametrize(
@@ -133,26 +119,17 @@ def vruntimes(state: State, *values: int) -> None:
     [(0, 4 * MS), (-10, 4 * MS * 1024 // 9548), (10, 4 * MS * 1024 // 110)],
 )
 def test_a_wakee_preempts_when_it_is_more_than_its_granularity_behind(nice: int, granularity: int) -> None:
-    state = queue(0, nice)
-    vruntimes(state, granularity, 0)
-    assert not cfs.check_preempt_wakeup(state, 0, 1)
-    assert int(state.cpus[0]["buddy_next"]) == es.NONE
-    vruntimes(state, granularity + 1, 0)
-    assert cfs.check_preempt_wakeup(state, 0, 1)
-    assert int(state.cpus[0]["buddy_next"]) == 1
-
-
-def test_granularities_of_nice_minus_10_and_10() -> None:
-    assert cfs.virtual(4 * MS, 9548) == 428_990
-    assert cfs.virtual(4 * MS, 110) == 37_236_363
+    for behind, preempts in ((granularity, False), (granularity + 1, True)):
+        state = cfs_queue(On(behind), On(0, weight=nice_weight(nice)))
+        assert bool(cfs.check_preempt_wakeup(state, 1, 0, 1)) is preempts
+        assert int(state.cfs_rqs[0]["next"]) == (1 if preempts else es.NONE)
 
 
 def test_a_success_on_a_queue_of_eight_makes_the_preempted_task_the_last_buddy() -> None:
     for count, last in ((7, es.NONE), (8, 0)):
-        state = queue(*[0] * count)
-        vruntimes(state, 5 * MS, *[0] * (count - 1))
-        assert cfs.check_preempt_wakeup(state, 0, 1)
-        assert int(state.cpus[0]["buddy_last"]) == last
+        state = cfs_queue(On(5 * MS), *[On()] * (count - 1))
+        cfs.note_preempted(state, 0)
+        assert int(state.cfs_rqs[0]["last"]) == last
 
 
 @pytest.mark.parametrize(
@@ -164,18 +141,34 @@ def test_a_success_on_a_queue_of_eight_makes_the_preempted_task_the_last_buddy()
     ],
 )  # fmt: skip
 def test_a_buddy_is_picked_if_that_is_fair(lead: int, next_buddy: int, last_buddy: int, picked: int) -> None:
-    state = queue(0, 0, 0)
-    vruntimes(state, 50 * MS, 0, lead)
-    state.cpus[0]["buddy_next"], state.cpus[0]["buddy_last"] = next_buddy, last_buddy
-    assert cfs.pick_next_entity(state, 0, 0) == picked
+    state = cfs_queue(On(50 * MS), On(0), On(lead))
+    state.cfs_rqs[0]["next"], state.cfs_rqs[0]["last"] = next_buddy, last_buddy
+    assert cfs.pick_next_entity(state, 0) == picked
 
 
 def test_the_running_task_stays_unless_somebody_is_strictly_or_equally_behind() -> None:
-    state = queue(0, 0)
-    vruntimes(state, 4, 5)
-    assert cfs.pick_next_entity(state, 0, 0) == 0
-    vruntimes(state, 5, 5)
-    assert cfs.pick_next_entity(state, 0, 0) == 1
+    assert cfs.pick_next_entity(cfs_queue(On(4), On(5)), 0) == 0
+    assert cfs.pick_next_entity(cfs_queue(On(5), On(5)), 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("vruntimes", "picked"),
+    [
+        ((0, 4 * MS, 9 * MS), 1), ((0, 4 * MS + 1, 9 * MS), 0),  # the runner skips itself for the second
+        ((5 * MS, 0, 9 * MS), 1),  # who is to be skipped is not the first: nothing to do
+    ],
+)  # fmt: skip
+def test_the_skip_buddy_is_passed_over_if_that_is_fair(vruntimes: tuple[int, ...], picked: int) -> None:
+    state = cfs_queue(*map(On, vruntimes))
+    state.cfs_rqs[0]["skip"] = 0
+    assert cfs.pick_next_entity(state, 0) == picked
+
+
+def test_a_skip_buddy_that_waits_first_is_passed_over_for_the_second_or_for_the_runner() -> None:
+    for runner, picked in ((9 * MS, 2), (1 * MS, 0)):
+        state = cfs_queue(On(runner), On(0), On(2 * MS))
+        state.cfs_rqs[0]["skip"] = 1
+        assert cfs.pick_next_entity(state, 0) == picked
 
 
 # ---- placement and ticks, decision by decision ----------------------------------------------------------------------
@@ -185,32 +178,38 @@ def test_the_running_task_stays_unless_somebody_is_strictly_or_equally_behind() 
     ("own", "placed"), [(0, 988 * MS), (988 * MS - 1, 988 * MS), (988 * MS + 1, 988 * MS + 1), (2 * SECOND, 2 * SECOND)]
 )
 def test_a_sleeper_is_placed_at_most_12_ms_behind_the_queue(own: int, placed: int) -> None:
-    state = queue(0, 0)
-    state.cpus[0]["min_vruntime"] = SECOND
-    state.tasks[1]["vruntime"] = own
+    state = cfs_queue(On(), On(own))
+    state.cfs_rqs[0]["min_vruntime"] = SECOND
     cfs.place_entity(state, 0, 1, False)
-    assert int(state.tasks[1]["vruntime"]) == placed
+    assert int(state.entities[1]["vruntime"]) == placed
+
+
+def test_an_idle_sleeper_is_placed_half_the_least_slice_behind() -> None:
+    state = cfs_queue(On(), On(policy=es.IDLE_POLICY, weight=3))
+    state.cfs_rqs[0]["min_vruntime"] = SECOND
+    cfs.place_entity(state, 0, 1, False)
+    assert int(state.entities[1]["vruntime"]) == SECOND - 1_500 * US
 
 
 def test_a_new_task_starts_a_virtual_slice_ahead() -> None:
-    state = queue(0, 5)
-    state.cpus[0]["min_vruntime"] = SECOND
+    state = cfs_queue(*niced(0, 5))
+    state.cfs_rqs[0]["min_vruntime"] = SECOND
     cfs.place_entity(state, 0, 1, True)
     slice_ns = 24 * MS * 335 // 1359
-    assert int(state.tasks[1]["vruntime"]) == SECOND + slice_ns * 1024 // 335
+    assert int(state.entities[1]["vruntime"]) == SECOND + slice_ns * 1024 // 335
 
 
 def test_slices_are_shares_of_the_period_and_3_ms_at_least() -> None:
-    state = queue(0, 5, 19)
-    assert [cfs.slice_ns(state, 0, task) for task in range(3)] == [
-        24 * MS * 1024 // 1374,
-        24 * MS * 335 // 1374,
-        3 * MS,
-    ]
-    nine = queue(*[0] * 9)
-    assert cfs.slice_ns(nine, 0, 4) == 3 * MS
-    ten = queue(-5, *[0] * 9)
-    assert cfs.slice_ns(ten, 0, 0) == 30 * MS * 3121 // (3121 + 9 * 1024)
+    state = cfs_queue(*niced(0, 5, 19))
+    slices = [cfs.slice_ns(state, 0, task) for task in range(3)]
+    assert slices == [24 * MS * 1024 // 1374, 24 * MS * 335 // 1374, 3 * MS]
+    assert cfs.slice_ns(cfs_queue(*niced(*[0] * 9)), 0, 4) == 3 * MS
+    assert cfs.slice_ns(cfs_queue(*niced(-5, *[0] * 9)), 0, 0) == 30 * MS * 3121 // (3121 + 9 * 1024)
+
+
+def test_an_idle_entity_among_others_has_the_least_slice_of_idle_ones() -> None:
+    state = queue(machine(idle_min_granularity=750 * US), [On(), On(policy=es.IDLE_POLICY, weight=3)], running=True)
+    assert cfs.slice_ns(state, 0, 1) == 750 * US
 
 
 @pytest.mark.parametrize(
@@ -221,7 +220,17 @@ def test_slices_are_shares_of_the_period_and_3_ms_at_least() -> None:
     ],
 )  # fmt: skip
 def test_when_a_tick_ends_the_slice(ran: int, lead: int, ends: bool) -> None:
-    state = queue(0, 0)
-    vruntimes(state, lead, 0)
-    state.tasks[0]["exec_sum"] = ran
-    assert bool(cfs.check_tick(state, 0)) is ends
+    state = cfs_queue(On(lead), On(0))
+    state.entities[0]["sum_exec"] = ran
+    assert bool(cfs.check_preempt_tick(state, 0, 0)) is ends
+
+
+def test_a_switch_inside_a_group_begins_no_new_turn_of_the_group() -> None:
+    """Slices of 24 ms / 4 = 6 ms inside, which ticks make 8; the group itself has 12, which ticks make 16."""
+    b = machine()
+    group = b.group("group")
+    for name in ("a", "b"):
+        b.hog(name, 0, [0], es.OTHER, 0, group=group)
+    b.hog("beside", 0, [0], es.OTHER, 0)
+    ran = stretches(run(b, SECOND).switches())[1:]
+    assert ran[:9] == [("beside", 16 * MS), ("a", 8 * MS), ("b", 8 * MS)] * 3

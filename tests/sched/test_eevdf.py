@@ -1,4 +1,4 @@
-"""EEVDF for one flat queue, decision by decision and on exact traces (HZ=250)."""
+"""EEVDF for one queue, decision by decision and on exact traces (HZ=250); wake-ups are in ``test_eevdf_wakeups``."""
 
 from __future__ import annotations
 
@@ -11,57 +11,40 @@ from hypothesis import strategies as st
 from rtsim.engine import state as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.state import State
-from rtsim.sched import eevdf, fair
+from rtsim.sched import eevdf
 from tests.engine.small import MS, SECOND, TICK, US, machine, run
-
-BASE_SLICE = 1_400_000
-"""As on two CPUs."""
-
-
-def queue(weights: list[int], vruntimes: list[int], deadlines: list[int], running: bool) -> State:
-    """A CPU on which task 0 runs, or nobody; the others are queued."""
-    b = machine(fair=es.EEVDF, base_slice=BASE_SLICE)
-    for row in range(len(weights)):
-        b.hog(str(row), 0, [0], es.OTHER, 0)
-    state, _ = b.build(watched=[])
-    state.tasks["weight"], state.tasks["vruntime"], state.tasks["deadline"] = weights, vruntimes, deadlines
-    state.tasks["protect"] = -1
-    state.cpus[0]["curr"] = 0 if running else es.NONE
-    for row in range(int(running), len(weights)):
-        fair._link(state, 0, row)
-    return state
-
+from tests.sched.queues import BASE_SLICE, On, eevdf_machine, place, queue, take_out
 
 # ---- eligibility, picks and placement -------------------------------------------------------------------------------
 
 
-def test_the_earliest_deadline_among_the_eligible_is_picked() -> None:
-    """V = 3, so that 1 and 2 are eligible and 6 is not."""
-    state = queue([1024] * 3, [1, 2, 6], [9, 4, 7], running=False)
-    assert eevdf.average_vruntime(state, 0, -1) == 3
-    assert eevdf.pick_eevdf(state, 0, -1) == 1
+def eevdf_queue(*entities: On, running: bool = True, release: str = "6.12") -> State:
+    """A CPU on which task 0 runs, or nobody; the others wait."""
+    return queue(eevdf_machine(release), entities, running=running)
 
 
 def test_an_early_deadline_does_not_help_who_is_not_eligible() -> None:
-    state = queue([1024] * 3, [1, 2, 6], [9, 8, 7], running=False)
-    assert eevdf.pick_eevdf(state, 0, -1) == 1
+    state = eevdf_queue(On(1, 9), On(2, 8), On(6, 7), running=False)
+    assert eevdf.pick_eevdf(state, 0, True) == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_picks_follow_the_definition(data: st.DataObject) -> None:
     """Against fractions-free arithmetic: eligible is sum w_j (v_j - v_i) >= 0; ties of deadlines go to the queue."""
-    count = data.draw(st.integers(1, 5))
+    count = data.draw(st.integers(1, 7))
     numbers = st.integers(0, 20)
     weights = data.draw(st.lists(st.sampled_from([15, 335, 1024, 9548]), min_size=count, max_size=count))
     vruntimes = data.draw(st.lists(numbers, min_size=count, max_size=count))
     deadlines = data.draw(st.lists(numbers, min_size=count, max_size=count, unique=True))
     running = data.draw(st.booleans())
-    state = queue(weights, vruntimes, deadlines, running)
+    state = eevdf_queue(*map(On, vruntimes, deadlines, weights), running=running)
     total = sum(w * v for w, v in zip(weights, vruntimes, strict=True))
     eligible = [row for row in range(count) if total >= vruntimes[row] * sum(weights)]
-    assert eevdf.average_vruntime(state, 0, 0 if running else -1) == total // sum(weights)
-    assert eevdf.pick_eevdf(state, 0, 0 if running else -1) == min(eligible, key=lambda row: deadlines[row])
+    assert [row for row in range(count) if eevdf.eligible(state, 0, vruntimes[row])] == eligible
+    assert eevdf.pick_eevdf(state, 0, True) == min(eligible, key=lambda row: deadlines[row])
+    assert eevdf.average_vruntime(state, 0) == total // sum(weights)
+    assert eevdf.average_vruntime(state, 0) == total // sum(weights)  # its reference has moved, V has not
 
 
 @pytest.mark.parametrize(
@@ -76,79 +59,93 @@ def test_picks_follow_the_definition(data: st.DataObject) -> None:
     ],
 )
 def test_when_the_running_task_keeps_the_cpu(vruntime: int, protected: bool, deadline: int, picked: int) -> None:
-    state = queue([1024, 1024], [vruntime, min(vruntime, 10)], [deadline, 50], running=True)
-    state.tasks[0]["protect"] = deadline if protected else deadline - 1
-    assert eevdf.pick_eevdf(state, 0, 0) == picked
+    state = eevdf_queue(On(vruntime, deadline), On(min(vruntime, 10), 50))
+    state.entities[0]["protect"] = deadline if protected else deadline - 1
+    assert eevdf.pick_eevdf(state, 0, True) == picked
 
 
-def test_placement_keeps_the_lag_by_inflating_it() -> None:
-    """One runs with v = 100; lag 1 becomes 2 on placement, V moves to 99, and the lag is 1 again."""
-    state = queue([1024, 1024], [100, 0], [0, 0], running=True)
-    fair._unlink(state, 0, 1)
-    state.tasks[1]["vlag"] = 1
-    eevdf.place_entity(state, 0, 1, 0, False)
-    assert int(state.tasks[1]["vruntime"]) == 98
-    assert int(state.tasks[1]["deadline"]) == 98 + BASE_SLICE
-    fair._link(state, 0, 1)
-    assert eevdf.average_vruntime(state, 0, 0) == 99
+def test_without_run_to_parity_nothing_protects_before_6_17() -> None:
+    state = queue(eevdf_machine("6.12", run_to_parity=0), [On(0, 99), On(0, 50)], running=True)
+    state.entities[0]["protect"] = 99
+    assert eevdf.pick_eevdf(state, 0, True) == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     weights=st.lists(st.sampled_from([15, 335, 1024, 9548, 88761]), min_size=2, max_size=6),
     lag=st.integers(-3 * MS, 3 * MS),
     start=st.integers(0, SECOND),
 )
 def test_lag_survives_placement_on_any_queue(weights: list[int], lag: int, start: int) -> None:
-    vruntimes = [start + 100 * row * US for row in range(len(weights))]
-    state = queue(weights, vruntimes, [0] * len(weights), running=True)
+    entities = [On(start + 100 * row * US, 0, weight) for row, weight in enumerate(weights)]
+    state = eevdf_queue(*entities)
     placed = len(weights) - 1
-    fair._unlink(state, 0, placed)
-    state.tasks[placed]["vlag"] = lag
-    eevdf.place_entity(state, 0, placed, 0, False)
-    fair._link(state, 0, placed)
-    after = eevdf.average_vruntime(state, 0, 0) - int(state.tasks[placed]["vruntime"])
-    assert abs(after - lag) <= 2  # floor divisions
-    assert (
-        int(state.tasks[placed]["deadline"] - state.tasks[placed]["vruntime"]) == BASE_SLICE * 1024 // weights[placed]
-    )
+    take_out(state, placed)
+    state.entities[placed]["vlag"] = lag
+    eevdf.place_entity(state, 0, placed, False)
+    e = state.entities[placed]
+    place(state, placed, On(int(e["vruntime"]), int(e["deadline"]), weights[placed]))
+    assert abs(eevdf.average_vruntime(state, 0) - int(e["vruntime"]) - lag) <= 2  # floor divisions
+    assert int(e["deadline"] - e["vruntime"]) == BASE_SLICE * 1024 // weights[placed]
 
 
 def test_on_an_empty_queue_lag_is_lost() -> None:
-    state = queue([1024], [0], [0], running=False)
-    fair._unlink(state, 0, 0)
-    state.cpus[0]["min_vruntime"] = 500
-    state.tasks[0]["vlag"] = -300
-    eevdf.place_entity(state, 0, 0, -1, False)
-    assert int(state.tasks[0]["vruntime"]) == 500
+    state = eevdf_queue(On(), running=False)
+    take_out(state, 0)
+    state.cfs_rqs[0]["min_vruntime"] = 500
+    state.entities[0]["vlag"] = -300
+    eevdf.place_entity(state, 0, 0, False)
+    assert int(state.entities[0]["vruntime"]) == 500
 
 
 def test_a_new_tasks_first_request_is_halved() -> None:
-    state = queue([1024, 335], [0, 0], [0, 0], running=True)
-    eevdf.place_entity(state, 0, 1, 0, True)
-    assert int(state.tasks[1]["deadline"] - state.tasks[1]["vruntime"]) == BASE_SLICE // 2 * 1024 // 335
+    state = eevdf_queue(On(), On(weight=335))
+    take_out(state, 1)
+    eevdf.place_entity(state, 0, 1, True)
+    assert int(state.entities[1]["deadline"] - state.entities[1]["vruntime"]) == BASE_SLICE * 1024 // 335 // 2
 
 
-@pytest.mark.parametrize(("behind", "kept"), [(0, 0), (3 * MS, 3 * MS), (5 * MS, 4 * MS), (-9 * MS, -4 * MS)])
+def test_who_changes_cpu_keeps_what_is_left_of_its_request() -> None:
+    state = eevdf_queue(On(100), On())
+    take_out(state, 1)
+    state.entities[1]["deadline"], state.entities[1]["rel_deadline"] = 7, 1
+    eevdf.place_entity(state, 0, 1, False)
+    e = state.entities[1]
+    assert (int(e["vruntime"]), int(e["deadline"]), int(e["rel_deadline"])) == (100, 107, 0)
+
+
+def lag_kept(release: str, behind: int, *others: On) -> int:
+    """Return the lag that task 0 keeps which leaves `behind` V, beside `others` that hold V where it is."""
+    state = eevdf_queue(On(SECOND - behind), On(SECOND, weight=10**6), *others, release=release)
+    eevdf.save_lag(state, 0, 0)
+    return int(state.entities[0]["vlag"])
+
+
+@pytest.mark.parametrize(("behind", "kept"), [(3 * MS, 3 * MS), (5 * MS, 4 * MS), (-9 * MS, -4 * MS)])
 def test_a_sleepers_lag_is_kept_within_twice_its_request_or_a_tick(behind: int, kept: int) -> None:
-    state = queue([1024], [SECOND], [0], running=True)
-    eevdf.save_lag(state, 0, 0, SECOND + behind)
-    assert int(state.tasks[0]["vlag"]) == kept
+    assert lag_kept("6.12", behind) == pytest.approx(kept, rel=0.002)
+
+
+def test_from_7_0_on_lag_is_kept_within_the_longest_request_of_the_queue_and_a_tick() -> None:
+    assert lag_kept("7.2", 20 * MS) == BASE_SLICE + TICK
+    assert lag_kept("7.2", 20 * MS, On(SECOND, slice=7 * MS)) == 7 * MS + TICK
 
 
 @pytest.mark.parametrize(
-    ("vruntime", "others", "deadline", "resched"),
-    [
-        (9, 1, 10, False),
-        (10, 1, 10 + BASE_SLICE, True),
-        (12, 1, 12 + BASE_SLICE, True),
-        (10, 0, 10 + BASE_SLICE, False),
-    ],
+    ("vruntime", "deadline", "over"), [(9, 10, False), (10, 10 + BASE_SLICE, True), (12, 12 + BASE_SLICE, True)]
 )
-def test_a_used_up_request_is_followed_by_a_new_one(vruntime: int, others: int, deadline: int, resched: bool) -> None:
-    state = queue([1024] * (1 + others), [vruntime] * (1 + others), [10] * (1 + others), running=True)
-    assert bool(eevdf.update_deadline(state, 0, 0)) is resched
-    assert int(state.tasks[0]["deadline"]) == deadline
+def test_a_used_up_request_is_followed_by_a_new_one(vruntime: int, deadline: int, over: bool) -> None:
+    state = eevdf_queue(On(vruntime, 10), On(vruntime, 10))
+    assert bool(eevdf.update_deadline(state, 0, 0)) is over
+    assert int(state.entities[0]["deadline"]) == deadline
+
+
+def test_a_custom_request_stays_and_a_default_one_is_renewed() -> None:
+    for custom, slice_ns in ((1, 100 * US), (0, BASE_SLICE)):
+        state = eevdf_queue(On(10, 10, slice=100 * US), On(10, 10))
+        state.entities[0]["custom_slice"] = custom
+        eevdf.update_deadline(state, 0, 0)
+        assert int(state.entities[0]["deadline"]) == 10 + slice_ns
 
 
 # ---- on the trace ---------------------------------------------------------------------------------------------------
@@ -213,34 +210,3 @@ def test_there_is_no_credit_for_sleep_and_no_forgiveness() -> None:
     samples = run(b, 2 * SECOND, [task]).samples("sleeper")
     late = [latency for latency in samples if latency > MS]
     assert len(late) > len(samples) / 4
-
-
-def waking(current: tuple[int, int], other: tuple[int, int], policy: int = es.OTHER) -> State:
-    """Task 0 runs, task 1 waits and task 2 has just been queued; (vruntime, deadline) of 0 and 1, 2 is at V = 6."""
-    state = queue([1024] * 3, [current[0], other[0], 6], [current[1], other[1], 20], running=True)
-    state.tasks[0]["protect"] = current[1]
-    state.tasks[2]["policy"] = policy
-    return state
-
-
-@pytest.mark.parametrize(
-    ("current", "other", "policy", "preempts"),
-    [
-        ((10, 12), (2, 30), es.OTHER, True),  # current is not eligible, the wakee has the earliest deadline
-        ((10, 12), (2, 15), es.OTHER, False),  # the other would be picked: no preemption at all
-        ((6, 90), (6, 95), es.OTHER, False),  # current is eligible and protected
-        ((10, 12), (2, 30), es.BATCH, False),
-        ((10, 12), (2, 30), es.IDLE_POLICY, False),
-    ],
-)
-def test_a_wakee_preempts_if_it_would_be_picked(
-    current: tuple[int, int], other: tuple[int, int], policy: int, preempts: bool
-) -> None:
-    assert bool(eevdf.check_preempt_wakeup_fair(waking(current, other, policy), 0, 2)) is preempts
-
-
-def test_an_idle_policy_task_loses_its_protection_to_anybody() -> None:
-    state = waking((6, 90), (6, 95), es.BATCH)
-    state.tasks[0]["policy"] = es.IDLE_POLICY
-    assert eevdf.check_preempt_wakeup_fair(state, 0, 2)
-    assert int(state.tasks[0]["protect"]) != int(state.tasks[0]["deadline"])

@@ -1,0 +1,223 @@
+"""The way back: what a CPU goes on with when an interruption, a switch or an operation is over, and when it reschedules.
+
+Preemption points follow the kernel's model: user code is preempted at the return of any interrupt, a kernel thread at
+the end of the section it is in.
+"""
+
+from __future__ import annotations
+
+from rtsim.engine import execution, interrupts, observe, program, switch, trace
+from rtsim.engine.jit import handler
+from rtsim.engine.random import cost
+from rtsim.engine.state import (
+    BASE,
+    EXIT_EXTERNAL,
+    EXIT_HLT,
+    IDLE,
+    IDLE_EXIT,
+    IN_GUEST,
+    IRQ,
+    NEVER,
+    NONE,
+    RUNNABLE,
+    SCHEDULE,
+    SOFTIRQ,
+    SWITCH,
+    TASK_RUNS,
+    TR_IRQ_EXIT,
+    TR_SOFTIRQ,
+    VM_ENTRY,
+    VM_EXIT,
+    State,
+)
+from rtsim.kvm import vcpu
+from rtsim.sched import core
+
+__all__ = ["at_base", "end_level", "end_stretch"]
+
+
+@handler
+def end_stretch(s: State, cpu: int) -> None:
+    """Go on after the stretch of `cpu` that ends now."""
+    c = s.cpus[cpu]
+    if c.level != BASE:
+        end_level(s, cpu)
+    elif c.bottom == SCHEDULE:
+        switch.begin_switch(s, cpu)
+    elif c.bottom == SWITCH:
+        _finish_switch(s, cpu)
+    elif c.bottom == IDLE_EXIT:
+        _leave_idle(s, cpu)
+    else:
+        _end_section(s, cpu)
+
+
+@handler
+def end_level(s: State, cpu: int) -> None:
+    """End a stretch of an interruption: go on with its next one, with the next weaker level, or with the base."""
+    c = s.cpus[cpu]
+    if c.level == IRQ:
+        work = interrupts.next_stretch(s, cpu)
+        if work >= 0:
+            observe.account(s, cpu)
+            c.left[IRQ] = work
+            execution.resume(s, cpu)
+            return
+        trace.record(s, TR_IRQ_EXIT, cpu, NONE, 0)
+        c.left[SOFTIRQ] += c.softirq_raised
+        c.softirq_raised = 0
+    level = execution.next_level_below(s, cpu)
+    if level == BASE:
+        if c.bottom == TASK_RUNS and s.tasks[c.curr].mode == IN_GUEST:  # an NMI or a stall: the guest never left
+            _enter_guest(s, cpu)
+        else:
+            at_base(s, cpu)
+        return
+    execution.resume(s, cpu)
+    if level == SOFTIRQ:
+        trace.record(s, TR_SOFTIRQ, cpu, NONE, c.left[SOFTIRQ])
+        if c.irq_pending != 0:
+            interrupts.take_irq(s, cpu)
+
+
+@handler
+def _leave_idle(s: State, cpu: int) -> None:
+    """Take the interrupt that brought `cpu` out of its idle state."""
+    observe.account(s, cpu)
+    s.cpus[cpu].bottom = IDLE
+    s.cpus[cpu].left[BASE] = NONE
+    interrupts.take_irq(s, cpu)
+
+
+@handler
+def _enter_guest(s: State, cpu: int) -> None:
+    """Let the guest CPU of the vCPU on `cpu` execute; what came up on the host since takes it out again."""
+    guest_cpu = s.tasks[s.cpus[cpu].curr].guest_cpu
+    s.cpus[cpu].left[BASE] = NEVER
+    vcpu.thaw(s, guest_cpu)
+    if s.cpus[cpu].irq_pending != 0 or s.cpus[cpu].need_resched == 1:
+        vcpu.leave_guest(s, cpu, EXIT_EXTERNAL)
+    elif s.cpus[guest_cpu].level == BASE:
+        at_base(s, guest_cpu)
+    elif s.cpus[guest_cpu].level == SOFTIRQ and s.cpus[guest_cpu].irq_pending != 0:
+        interrupts.take_irq(s, guest_cpu)
+
+
+@handler
+def _finish_switch(s: State, cpu: int) -> None:
+    """End a context switch: the new task is in user space, or the CPU idles."""
+    observe.account(s, cpu)
+    c = s.cpus[cpu]
+    c.left[BASE] = NONE
+    if c.curr < 0:
+        c.bottom = IDLE
+    else:
+        c.bottom = TASK_RUNS
+        t = s.tasks[c.curr]
+        c.left[BASE] = t.left
+        t.left = NONE
+        if t.fresh == 1:
+            t.fresh = 0
+            observe.close_watch(s, c.curr)
+    at_base(s, cpu)
+
+
+@handler
+def _end_section(s: State, cpu: int) -> None:
+    """End the running task's operation, or the kernel section that kept it from being preempted."""
+    c = s.cpus[cpu]
+    rest = c.section_rest
+    c.left[BASE] = NONE
+    if rest > 0:
+        observe.account(s, cpu)
+        c.section_rest = NONE
+        c.left[BASE] = rest
+        if not _schedule(s, cpu):
+            execution.resume(s, cpu)
+        return
+    program.end_operation(s, cpu)
+    c.section_rest = NONE
+    if s.tasks[c.curr].mode == IN_GUEST:
+        _enter_guest(s, cpu)
+    else:
+        at_base(s, cpu)
+
+
+@handler
+def at_base(s: State, cpu: int) -> None:
+    """Go on at the base level: serve what is owed, reschedule if marked, else carry on with what was under way."""
+    c = s.cpus[cpu]
+    if _interrupts_off(s, cpu):
+        execution.resume(s, cpu)
+    elif c.irq_pending != 0:
+        interrupts.take_irq(s, cpu)
+    elif c.need_resched == 1 and _may_preempt(s, cpu) and _schedule(s, cpu):
+        return
+    elif c.curr < 0:
+        _idle(s, cpu)
+    elif c.left[BASE] != NONE:
+        execution.resume(s, cpu)
+    elif not program.continue_task(s, cpu):
+        _schedule(s, cpu)
+
+
+@handler
+def _interrupts_off(s: State, cpu: int) -> bool:
+    c = s.cpus[cpu]
+    if c.bottom == SWITCH or c.bottom == SCHEDULE or c.bottom == IDLE_EXIT:
+        return True
+    if c.bottom == IDLE or c.left[BASE] == NONE:
+        return False
+    mode = s.tasks[c.curr].mode
+    return mode in (VM_ENTRY, VM_EXIT)
+
+
+@handler
+def _idle(s: State, cpu: int) -> None:
+    """Idle; the vCPU of a guest CPU halts."""
+    s.cpus[cpu].idle_from = s.m[0].now
+    execution.begin_base(s, cpu, IDLE, NEVER)
+    carrier = s.cpus[cpu].carrier
+    if carrier >= 0:
+        vcpu.leave_guest(s, s.tasks[carrier].cpu, EXIT_HLT)
+
+
+@handler
+def _may_preempt(s: State, cpu: int) -> bool:
+    """Return whether a reschedule may happen here; a kernel thread first runs to the next point that allows it."""
+    c = s.cpus[cpu]
+    if c.curr < 0 or s.tasks[c.curr].kthread == 0 or c.left[BASE] == NONE:
+        return True
+    if c.section_rest != NONE:
+        return False
+    section = cost(s, cpu, s.kernels[c.kernel].preempt_off)
+    if section == 0:
+        return True
+    c.section_rest = max(c.left[BASE] - section, 0)
+    c.left[BASE] = min(c.left[BASE], section)
+    return False
+
+
+@handler
+def _schedule(s: State, cpu: int) -> bool:
+    """Pick the next task and begin the switch to it; return False if the present one stays.
+
+    The pick is made, and the queues are changed, when schedule() begins, under the lock of the run queue; the switch
+    itself comes the cost `schedule` later.
+    """
+    observe.account(s, cpu)
+    c = s.cpus[cpu]
+    prev = c.curr
+    picked = core.pick_next_task(s, cpu)
+    if picked == prev:
+        return False
+    if prev >= 0 and s.tasks[prev].state == RUNNABLE:
+        s.tasks[prev].left = c.left[BASE]
+    core.switch_tasks(s, cpu, prev, picked)
+    c.prev = prev
+    work = cost(s, cpu, s.kernels[c.kernel].schedule)
+    if work == 0:
+        switch.begin_switch(s, cpu)
+    else:
+        execution.begin_base(s, cpu, SCHEDULE, work)
+    return True
