@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,10 @@ __all__ = ["Domain", "flat_domains", "lay_out_domains", "mask_words"]
 
 Rows = list[dict[str, Any]]
 
+Phase = Callable[[int, int, int], int]
+"""Of a CPU's row, a level and a number: one below that number."""
+
+MS = 1_000_000
 AVERAGE_IDLE_NS = 1_000_000
 """What a CPU is taken to idle for at first: twice the migration cost."""
 LEAST_IDLE_COST_NS = 500_000
@@ -77,14 +81,15 @@ def mask_words(cpus: Iterable[int]) -> list[int]:
 
 
 def lay_out_domains(
-    kernels: Rows, cpus: Rows, domains: Mapping[int, Mapping[int, Sequence[Domain]]]
+    kernels: Rows, cpus: Rows, domains: Mapping[int, Mapping[int, Sequence[Domain]]], phase: Phase
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of domains by name; rows of `cpus` get theirs.
+    """Return the arrays of domains by name; rows of `kernels` and `cpus` get what they say of them.
 
     `domains` has those of each CPU by kernel, bottom up. A kernel that is not named has one flat domain of the CPUs
-    that are not isolated.
+    that are not isolated. Passes over domains are under way when the run starts: the last one was up to an interval
+    ago, `phase` ticks.
     """
-    layout = _Layout(cpus)
+    layout = _Layout(cpus, phase)
     for row, kernel in enumerate(kernels):
         base = kernel["cpu_base"]
         numbers = range(kernel["cpu_count"])
@@ -94,7 +99,9 @@ def lay_out_domains(
         for number in numbers:
             layout.add_core(base, number, given.get(number, ()))
         for number in numbers:
-            layout.add_cpu(base, number, given.get(number, ()))
+            layout.add_cpu(base, number, given.get(number, ()), kernel["tick_ns"])
+        idle = [number for number in numbers if given.get(number)]
+        kernel |= {"nohz_mask": mask_words(idle), "nohz_cpus": len(idle)}
     return {
         "domains": filled(state.DOMAIN, layout.domains),
         "sched_groups": filled(state.SCHED_GROUP, layout.groups),
@@ -108,8 +115,9 @@ def lay_out_domains(
 class _Layout:
     """Rows of domains; CPUs of one span share its groups, lists of members and cache."""
 
-    def __init__(self, cpus: Rows) -> None:
+    def __init__(self, cpus: Rows, phase: Phase) -> None:
         self.cpus = cpus
+        self.phase = phase
         self.domains: Rows = []
         self.groups: Rows = []
         self.llcs: Rows = []
@@ -123,7 +131,7 @@ class _Layout:
         core = next((domain.span for domain in domains if domain.flags & SD_SHARE_CPUCAPACITY), frozenset({number}))
         self.cpus[base + number] |= {"core_first": self._list(base, core), "core_count": len(core)}
 
-    def add_cpu(self, base: int, number: int, domains: Sequence[Domain]) -> None:
+    def add_cpu(self, base: int, number: int, domains: Sequence[Domain], tick_ns: int) -> None:
         """Add the domains of CPU `number`; all cores are known."""
         row = self.cpus[base + number]
         row |= {
@@ -134,17 +142,19 @@ class _Layout:
             if domain.flags & SD_SHARE_LLC:
                 row["llc"] = self._cache(base, domain.span)
                 row["llc_domain"] = len(self.domains)
-            self._add(base, number, domain, is_last=level == len(domains) - 1)
+            parent = NONE if level == len(domains) - 1 else len(self.domains) + 1
+            interval = max(domain.min_interval * domain.busy_factor * MS // tick_ns, 1)
+            self._add(base, number, domain, parent, -self.phase(base + number, level, interval))
 
-    def _add(self, base: int, number: int, domain: Domain, *, is_last: bool) -> None:
+    def _add(self, base: int, number: int, domain: Domain, parent: int, last_balance: int) -> None:
         first_group, local = self._circle(base, domain)
         self.domains.append(
             {
-                "cpu": base + number, "parent": NONE if is_last else len(self.domains) + 1,
+                "cpu": base + number, "parent": parent, "last_balance": last_balance,
                 "span": mask_words(domain.span), "weight": len(domain.span),
                 "first_member": self._list(base, domain.span), "position": sorted(domain.span).index(number),
                 "first_group": first_group, "group_count": len(domain.groups), "local_group": local,
-                "flags": domain.flags, "imbalance_pct": domain.imbalance_pct,
+                "sd_flags": domain.flags, "imbalance_pct": domain.imbalance_pct,
                 "cache_nice_tries": domain.cache_nice_tries, "min_interval": domain.min_interval,
                 "max_interval": domain.max_interval, "busy_factor": domain.busy_factor,
                 "imb_numa_nr": domain.imb_numa_nr, "interval": domain.min_interval, "newidle_calls": NEWIDLE_CALLS,
@@ -174,8 +184,8 @@ class _Layout:
         if members not in self._caches:
             self._caches[members] = len(self.llcs)
             count = len(members)
-            # All idle at first, as after a quiet time; busy CPUs are counted as they start.
-            self.llcs.append({"weight": count, "nr_busy": count, "idle_cores": 1, "nr_idle_scan": count})
+            # All idle at first, as after a quiet time; CPUs are counted busy from their first tick on.
+            self.llcs.append({"weight": count, "nr_busy": 0, "idle_cores": 1, "nr_idle_scan": count})
         return self._caches[members]
 
     def _list(self, base: int, cpus: Iterable[int]) -> int:

@@ -156,6 +156,8 @@ def _next_action(s: State, cpu: int) -> int:
         c.wake_head = s.tasks[task].wake_next
         s.tasks[task].wake_pending = 0
         return _wake_up(s, task, cpu)
+    if c.wakelist >= 0 or c.nohz_kick != 0:
+        return core.wake_pending(s, cpu)
     return OVER
 
 

@@ -83,7 +83,7 @@ CFS, EEVDF = 0, 1
 # What protects a running EEVDF entity: its deadline; a virtual time; a virtual time that losing wake-ups move.
 PARITY_DEADLINE, PARITY_VPROT, PARITY_MOVED = 0, 1, 2
 
-# Bits of DOMAIN.flags.
+# Bits of DOMAIN.sd_flags.
 SD_BALANCE_NEWIDLE, SD_BALANCE_FORK, SD_WAKE_AFFINE, SD_PREFER_SIBLING = 1, 2, 4, 8
 SD_SHARE_CPUCAPACITY, SD_SHARE_LLC, SD_NUMA = 16, 32, 64
 
@@ -366,7 +366,7 @@ TASK = _dtype(f"""
     waker_last:     whom it woke last, -1 nobody
     waker_decayed:  tick, when last halved
     recent_cpu:     CPU it used before the present one, for the wake-up choice
-    wakelist_next:  link in CPU.wakelist
+    transit_next:   link in CPU.wakelist or LB.tasks: it is on its way to another CPU
     hot_moved:      1 = taken though cache hot
     catch_up:       1 = missed releases are served late; 0 = skipped
     release:        ns, release of the current activation
@@ -430,7 +430,8 @@ ENTITY = _dtype("""
     load_avg:       PELT average, times weight
     runnable_avg:   PELT average of time on a queue, of 1024
     util_avg:       PELT average of time on the CPU, of 1024
-    load_updated:   ns, to when; 0 = not counted in a queue
+    load_updated:   ns, to when
+    attached:       1 = its averages are counted in its queue, also while it sleeps
     period_contrib: us of the present PELT period
 """)
 
@@ -534,7 +535,7 @@ DOMAIN = _dtype(f"""
     first_group:    first of its groups, shared with the other CPUs of the domain
     group_count:    how many
     local_group:    place of the group that `cpu` is in
-    flags:          bits
+    sd_flags:       bits
     imbalance_pct:  how much busier another group must be, percent
     cache_nice_tries: failures after which cache hot tasks are taken
     min_interval:   ms
@@ -579,6 +580,7 @@ LB = _dtype(f"""
     dst_pinned:     1 = some may run beside it, on `new_dst`
     new_dst:        CPU
     active:         1 = the stopper takes the running task
+    tasks:          first task taken and not yet queued again, -1 none
     loop:           tasks looked at
     loop_max:       tasks to look at
     busiest:        row of `sched_groups`, -1 none

@@ -24,6 +24,7 @@ from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
 from rtsim.scenario.rules import scheduler_fields
 from rtsim.scenario.scenario import Scenario
+from rtsim.scenario.sched_domains import engine_domains, guest_domains
 from rtsim.scenario.workloads import Machine, add_workload
 from rtsim.workload import Cgroups, WorkloadModel
 from rtsim.workload.policies import POLICIES
@@ -109,6 +110,7 @@ class _Assembler:
                 f"host/cpu{cpu}", self.kernel, nohz_full=cpu in self.isolation.nohz_full,
                 isolated=cpu in self.isolation.domain,
             )  # fmt: skip
+        self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
     def _add_kernel(self, kernel: Kernel, cpus: int, *, guest: bool = False) -> int:
         costs, table = self.host.profile.costs, self._table
@@ -119,7 +121,7 @@ class _Assembler:
             tick=table(costs.tick), hrtimer_program=table(costs.hrtimer_program), wake=table(costs.wake),
             ipi=table(costs.ipi), softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
             schedule=table(costs.schedule), preempt_fair=table(costs.preempt_fair),
-            cgroup_level=table(costs.cgroup_level),
+            cgroup_level=table(costs.cgroup_level), enqueue_remote=table(costs.enqueue_remote),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
             vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
             # a guest that idles halts: leaving that is the host's affair
@@ -261,6 +263,9 @@ class _Assembler:
                 f"{guest.name}/cpu{cpu}", kernel, carrier=carrier, nohz_full=cpu in isolation.nohz_full,
                 isolated=cpu in isolation.domain,
             )  # fmt: skip
+        self.builder.domains[kernel] = guest_domains(
+            guest.placement.cpu_topology, len(rows), isolation, guest.kernel.release.series
+        )
         self._add_guest_noise(guest, kernel, isolation)
         workload = guest.model.workload
         cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)

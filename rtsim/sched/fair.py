@@ -59,7 +59,7 @@ def _stay(s: State, entity: int, slice_ns: int) -> int:
     `slice_ns`, the shortest below it, becomes its own where custom slices exist.
     """
     e = s.entities[entity]
-    update_load_avg(s, e.queue)
+    update_load_avg(s, entity)
     update_cfs_group(s, entity)
     if s.kernels[kernel_of(s, e.queue)].custom_slice == 1:
         e.slice = slice_ns
@@ -169,7 +169,7 @@ def task_tick_fair(s: State, cpu: int) -> None:
     while entity >= 0:
         queue = s.entities[entity].queue
         update_curr(s, queue)
-        update_load_avg(s, queue)
+        update_load_avg(s, entity)
         update_cfs_group(s, entity)
         if is_cfs(s, queue) and s.cfs_rqs[queue].nr_running > 1 and cfs.check_preempt_tick(s, queue, entity):
             resched_curr_lazy(s, cpu)
@@ -292,7 +292,7 @@ def _set_next_entity(s: State, cpu: int, entity: int) -> None:
     clear_buddies(s, entity)
     if e.on_rq == 1:
         dequeue_timeline(s, e.queue, entity)
-        update_load_avg(s, e.queue)
+        update_load_avg(s, entity)
         if not is_cfs(s, e.queue):
             eevdf.protect(s, e.queue, entity)
     e.exec_start = clock_task(s, cpu)
@@ -308,7 +308,7 @@ def _put_prev_entity(s: State, entity: int) -> None:
     bandwidth.check_cfs_rq_runtime(s, e.queue)
     if e.on_rq == 1:
         enqueue_timeline(s, e.queue, entity)
-        update_load_avg(s, e.queue)
+        update_load_avg(s, entity)
     s.cfs_rqs[e.queue].curr = NONE
 
 

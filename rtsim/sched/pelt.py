@@ -19,6 +19,7 @@ __all__ = [
     "attach",
     "decay_load",
     "detach",
+    "reweight",
     "task_h_load",
     "update_entity",
     "update_queue",
@@ -146,11 +147,11 @@ def _shift_hierarchy(s: State, task: int, sign: int) -> None:
 @handler
 def detach(s: State, task: int) -> None:
     """Take the averages of `task` out of the queues of the CPU that it leaves, whose clock has been read."""
-    if s.entities[task].load_updated == 0:
+    if s.entities[task].attached == 0:
         return
     update_entity(s, task)
     _shift_hierarchy(s, task, -1)
-    s.entities[task].load_updated = 0
+    s.entities[task].attached = 0
 
 
 @handler
@@ -159,12 +160,22 @@ def attach(s: State, task: int) -> None:
     e = s.entities[task]
     q = s.cfs_rqs[e.queue]
     update_queue(s, e.queue, True)
+    e.attached = 1
     e.load_updated = q.load_updated
     e.period_contrib = q.period_contrib
     divider = MIN_DIVIDER + e.period_contrib
     e.load_sum = e.load_avg * divider // e.weight
     e.util_sum = e.util_avg * divider
     _shift_hierarchy(s, task, 1)
+
+
+@handler
+def reweight(s: State, entity: int) -> None:
+    """Let the load average of `entity` follow its new weight, and that of its queue follow it."""
+    e = s.entities[entity]
+    before = e.load_avg
+    e.load_avg = e.weight * e.load_sum // (MIN_DIVIDER + e.period_contrib)
+    _shift(s, e.queue, e.load_avg - before, 0, 0)
 
 
 @handler

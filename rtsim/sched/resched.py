@@ -11,7 +11,7 @@ from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import NEVER, RESCHED, RESCHED_LAZY, State
 
-__all__ = ["clock_task", "ipi_slot", "resched_curr", "resched_curr_lazy", "schedule_clock", "skip_clock", "update_rq_clock"]
+__all__ = ["clock_task", "ipi_slot", "resched_curr", "resched_curr_lazy", "schedule_clock", "send_ipi", "skip_clock", "update_rq_clock"]
 
 
 @handler
@@ -21,15 +21,21 @@ def ipi_slot(s: State, cpu: int) -> int:
 
 
 @handler
+def send_ipi(s: State, cpu: int) -> None:
+    """Let an interrupt fly to `cpu`, unless one is under way."""
+    if calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
+        calendar.arm(s, ipi_slot(s, cpu), s.m[0].now + cost(s, cpu, s.kernels[s.cpus[cpu].kernel].ipi))
+
+
+@handler
 def resched_curr(s: State, cpu: int) -> None:
     """Mark `cpu` to reschedule as soon as its preemption model lets it; another CPU than this gets an interrupt."""
     c = s.cpus[cpu]
     if c.need_resched == RESCHED:
         return
     c.need_resched = RESCHED
-    if cpu != s.m[0].here and calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
-        arrival = s.m[0].now + cost(s, cpu, s.kernels[c.kernel].ipi)
-        calendar.arm(s, ipi_slot(s, cpu), arrival)
+    if cpu != s.m[0].here:
+        send_ipi(s, cpu)
 
 
 @handler
