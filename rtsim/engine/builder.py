@@ -306,6 +306,10 @@ class Builder:
         )  # fmt: skip
         return len(self.sources) - 1
 
+    def _may_spread(self, kernel: int) -> bool:
+        """Return whether some task of `kernel` may run on several CPUs, or may come to."""
+        return bool(self.masks) or any(task["nr_allowed"] > 1 for task in self.tasks if task["kernel"] == kernel)
+
     def _balance_phase(self, cpu: int, level: int, ticks: int) -> int:
         return random.uniform_below(self.seed, f"{self._names['cpus'][cpu]}/domain{level}", "balance", ticks)
 
@@ -330,8 +334,8 @@ class Builder:
             "source_slots": 3 * len(self.cpus), "handling": NONE, "here": NONE, "observe_from": observe_from_ns, "action": ACT_START,
         }  # fmt: skip
         worst = len(watched) * WORST_SAMPLES
-        for row, kernel in enumerate(self.kernels):
-            kernel["spread"] = int(bool(self.masks) or any(t["nr_allowed"] > 1 for t in self.tasks if t["kernel"] == row))
+        for number, kernel in enumerate(self.kernels):
+            kernel["spread"] = int(self._may_spread(number))
         scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups)
         scheduler |= lay_out_domains(self.kernels, self.cpus, self.domains, self._balance_phase)
         built = State(

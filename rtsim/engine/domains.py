@@ -138,10 +138,11 @@ class _Layout:
             "domain": len(self.domains) if domains else NONE, "llc": NONE, "llc_domain": NONE,
             "wakelist": NONE, "waker_last": NONE, "avg_idle": AVERAGE_IDLE_NS, "max_idle_cost": LEAST_IDLE_COST_NS,
         }  # fmt: skip
+        sharing = [level for level, domain in enumerate(domains) if domain.flags & SD_SHARE_LLC]
+        if sharing:
+            row["llc"] = self._cache(base, domains[sharing[-1]].span)
+            row["llc_domain"] = len(self.domains) + sharing[-1]
         for level, domain in enumerate(domains):
-            if domain.flags & SD_SHARE_LLC:
-                row["llc"] = self._cache(base, domain.span)
-                row["llc_domain"] = len(self.domains)
             parent = NONE if level == len(domains) - 1 else len(self.domains) + 1
             interval = max(domain.min_interval * domain.busy_factor * MS // tick_ns, 1)
             self._add(base, number, domain, parent, -self.phase(base + number, level, interval))

@@ -26,7 +26,7 @@ def engine_domains(domains: Mapping[int, Sequence[SchedDomain]]) -> dict[int, tu
 
 
 def _converted(domains: Sequence[SchedDomain]) -> list[Domain]:
-    found = []
+    found: list[Domain] = []
     imbalance = first_node = 0
     for level, domain in enumerate(domains):
         flags = sum({FLAGS[name] for name in domain.flags if name in FLAGS})

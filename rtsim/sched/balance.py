@@ -1,4 +1,4 @@
-"""Load balancing: a CPU pulls fair tasks from the busiest of its domain, or has the running one pushed (``load_balance``).
+"""Load balancing: a CPU pulls fair tasks from the busiest of its domain, or has the running one pushed to it.
 
 The periodic part runs with the tick that it is due at (the kernel raises a softirq for it, on the same CPU and before
 the reschedule that follows), and takes no time: a pass costs microseconds, of one tick in many.
@@ -18,7 +18,16 @@ from rtsim.engine.state import (
 )
 from rtsim.sched import detach, migrate, resched
 from rtsim.sched.busiest import find_busiest_group, find_busiest_queue
-from rtsim.sched.cpus import CAPACITY, allowed_on, capacity_of, core_is_idle, idle_cpu, in_domain, jiffies, sched_idle_cpu
+from rtsim.sched.cpus import (
+    CAPACITY,
+    allowed_on,
+    capacity_of,
+    core_is_idle,
+    idle_cpu,
+    in_domain,
+    jiffies,
+    sched_idle_cpu,
+)
 from rtsim.sched.group_stats import considered
 from rtsim.sched.pelt import update_queue
 
@@ -52,7 +61,7 @@ def _leave_out(s: State, cpu: int) -> None:
 
 @handler
 def _should_we_balance(s: State) -> bool:
-    """Return whether the target is the one of its group to pull: any that runs dry, else the first idle one, else the first.
+    """Return whether the target is the one of its group to pull: when it runs dry; else the first idle, else the first.
 
     From 6.6 on, one of an idle core comes before one whose sibling is busy.
     """
@@ -221,7 +230,10 @@ def _finish(s: State, cpu: int, domain: int, moved: int) -> int:
 
 @handler
 def push_active(s: State, cpu: int) -> None:
-    """Push a task from `cpu` to where it was asked for, the one that just ran included (active_load_balance_cpu_stop)."""
+    """Push a task from `cpu` to where it was asked for, the one that just ran included.
+
+    The kernel's active_load_balance_cpu_stop.
+    """
     c = s.cpus[cpu]
     c.active_balance = 0
     if c.nr_running == 0:

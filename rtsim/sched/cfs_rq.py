@@ -96,7 +96,7 @@ def dequeue_entity(s: State, entity: int, sleep: bool, may_delay: bool) -> bool:
         e.migrated_awake = 1
     _return_runtime(s, queue)
     update_cfs_group(s, entity)
-    if e.delayed == 1:
+    if e.delayed == 1 and sleep:  # one that balancing moves stays delayed
         finish_delayed(s, entity)
     if is_cfs(s, queue):
         cfs.update_min_vruntime(s, queue)

@@ -90,7 +90,7 @@ def start_task(s: State, task: int) -> None:
 
 @handler
 def wake_pending(s: State, cpu: int) -> int:
-    """Do the next thing that another CPU has asked `cpu` for by interrupt; return what that costs (ns), -1 if nothing."""
+    """Do the next thing that another CPU has asked `cpu` for; return what that costs (ns), -1 if there is none."""
     k = s.kernels[s.cpus[cpu].kernel]
     s.m[0].here = cpu
     task = remote.next_pending(s, cpu)

@@ -88,6 +88,7 @@ def enqueue_task_fair(s: State, cpu: int, task: int, initial: bool) -> None:
     s.entities[task].queue = queue_of(s, task, cpu)
     tasklist.link(s, tasklist.fair_list(cpu), task, True)
     idle, slice_ns = 0, 0
+    runnable = 1 - s.entities[task].delayed
     joining = True
     entity = task
     while entity >= 0:
@@ -98,7 +99,7 @@ def enqueue_task_fair(s: State, cpu: int, task: int, initial: bool) -> None:
                 requeue_delayed(s, entity)
         slice_ns = _join(s, entity, slice_ns, initial and entity == task) if joining else _stay(s, entity, slice_ns)
         idle = max(idle, int(is_idle(s, entity)))
-        h_add(s, entity, 1, 1, idle)
+        h_add(s, entity, 1, runnable, idle)
         if s.cfs_rqs[e.queue].throttled == 1:
             return
         entity = parent(s, entity)
@@ -121,6 +122,7 @@ def _dequeue_entities(s: State, cpu: int, first: int, sleep: bool) -> bool:
     A task that is not eligible may stay queued; return False then. One whose dequeue was delayed leaves for good.
     """
     queued = int(is_task(s, first))
+    runnable = queued if sleep else queued - s.entities[first].delayed
     task_sleep = sleep
     idle, slice_ns = 0, 0
     leaving = True
@@ -138,7 +140,7 @@ def _dequeue_entities(s: State, cpu: int, first: int, sleep: bool) -> bool:
         elif entity == first and queued == 1:
             tasklist.unlink(s, tasklist.fair_list(cpu), first)
         idle = max(idle, queued * int(is_idle(s, entity)))
-        h_add(s, entity, -queued, -queued, -idle)
+        h_add(s, entity, -queued, -runnable, -idle)
         if s.cfs_rqs[e.queue].throttled == 1:
             return True
         above = parent(s, entity)

@@ -115,9 +115,9 @@ def stats_for_balancing(s: State, row: int, group: int) -> bool:
             continue
         _add_cpu(s, row, cpu)
         overload = overload or s.cpus[cpu].nr_running > 1
-        if row != LOCAL and lb.idle != NOT_IDLE and not idle_cpu(s, cpu):
-            if s.cfs_rqs[cpu].h_nr_running == 1 and capacity_of(s, cpu) * d.imbalance_pct < CAPACITY * 100:
-                g.reduced_load = max(g.reduced_load, load_of(s, cpu))
+        alone = row != LOCAL and lb.idle != NOT_IDLE and s.cfs_rqs[cpu].h_nr_running == 1
+        if alone and capacity_of(s, cpu) * d.imbalance_pct < CAPACITY * 100:
+            g.reduced_load = max(g.reduced_load, load_of(s, cpu))
     if s.kernels[s.cpus[lb.dst].kernel].sibling_cores == 1 and row != LOCAL and lb.idle != NOT_IDLE:
         g.smt_balance = int(place.smt == 1 and g.h_nr_running > 1)
     g.type = _classify(s, row, group, d.imbalance_pct)

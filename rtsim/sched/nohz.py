@@ -1,4 +1,4 @@
-"""CPUs that idle without a tick: one of them is kicked to balance for all, when a busy one has reason to (``NO_HZ``)."""
+"""CPUs that idle without a tick: one of them is kicked to balance for all when a busy one has reason to."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def _has_reason(s: State, cpu: int) -> bool:
     c = s.cpus[cpu]
     if c.nr_running >= 2:
         return True
-    if s.cfs_rqs[cpu].h_nr_running >= 1:
-        if capacity_of(s, cpu) * s.domains[c.domain].imbalance_pct < CAPACITY * 100:
-            return True
+    reduced = capacity_of(s, cpu) * s.domains[c.domain].imbalance_pct < CAPACITY * 100
+    if reduced and s.cfs_rqs[cpu].h_nr_running >= 1:
+        return True
     return bool(c.llc >= 0 and s.llcs[c.llc].nr_busy > 1)
 
 

@@ -1,4 +1,4 @@
-"""Realtime tasks between CPUs: woken where they can run, pushed away where they wait, pulled where there is room (``rt.c``).
+"""Realtime tasks between CPUs: woken where they can run, pushed where they wait, pulled where there is room.
 
 A CPU is overloaded while realtime tasks wait on it that may run elsewhere. All of this ignores scheduling domains, but
 for the preference of near CPUs, and isolation: it works wherever affinities allow. Under PREEMPT_RT the kernel asks
@@ -26,7 +26,7 @@ def _is_rt(s: State, task: int) -> bool:
 
 @handler
 def _highest_prio(s: State, cpu: int) -> int:
-    """Return the priority of the strongest realtime task of `cpu`, running or not; a stop or deadline one is stronger."""
+    """Return the priority of the strongest realtime task of `cpu`; -1 if a stop or deadline task runs there."""
     curr = s.cpus[cpu].curr
     strongest = NO_RT
     if curr >= 0 and s.tasks[curr].policy < FIFO:

@@ -11,7 +11,16 @@ from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import NEVER, RESCHED, RESCHED_LAZY, State
 
-__all__ = ["clock_task", "ipi_slot", "resched_curr", "resched_curr_lazy", "schedule_clock", "send_ipi", "skip_clock", "update_rq_clock"]
+__all__ = [
+    "clock_task",
+    "ipi_slot",
+    "resched_curr",
+    "resched_curr_lazy",
+    "schedule_clock",
+    "send_ipi",
+    "skip_clock",
+    "update_rq_clock",
+]
 
 
 @handler

@@ -1,4 +1,4 @@
-"""On which CPU a woken fair task is queued: beside its waker or where it ran, there or nearby on an idle one (``fair.c``).
+"""On which CPU a woken fair task is queued: beside its waker or where it ran, there or on an idle one nearby.
 
 Two of the kernel's rules have no subject here: capacities differ on no CPU, and no kernel thread of a single CPU wakes
 others. Wake-ups come from interrupts and from tasks that go on, so none is synchronous.
@@ -145,9 +145,9 @@ def select_idle_sibling(s: State, task: int, prev: int, target: int) -> int:
     t = s.tasks[task]
     recent = t.recent_cpu
     t.recent_cpu = prev
-    if recent != prev and recent != target and shares_cache(s, recent, target) and _unused(s, recent):
-        if allowed_on(s, task, recent):
-            return recent
+    known = recent != prev and recent != target and shares_cache(s, recent, target)
+    if known and _unused(s, recent) and allowed_on(s, task, recent):
+        return recent
     domain = s.cpus[target].llc_domain
     if domain < 0:
         return target
@@ -175,7 +175,7 @@ def _select_idle_smt(s: State, task: int, domain: int, prev: int) -> int:
 
 @handler
 def _select_idle_cpu(s: State, task: int, domain: int, target: int) -> int:
-    """Return the first idle CPU behind `target`, looking at as many as the use of the cache's CPUs makes worth while."""
+    """Return the first idle CPU behind `target`; look at as many as the use of the cache makes worth while."""
     d = s.domains[domain]
     looks = s.llcs[s.cpus[target].llc].nr_idle_scan
     for step in range(1, d.weight + 1):
