@@ -16,6 +16,7 @@ __all__ = [
     "MISFIT",
     "OVERLOADED",
     "SMT_BALANCE",
+    "classify",
     "considered",
     "copy_stats",
     "stats_for_balancing",
@@ -85,7 +86,7 @@ def _is_overloaded(s: State, row: int, imbalance_pct: int) -> bool:
 
 
 @handler
-def _classify(s: State, row: int, group: int, imbalance_pct: int) -> int:
+def classify(s: State, row: int, group: int, imbalance_pct: int) -> int:
     """Return the type of a group (group_classify)."""
     g = s.lb_groups[row]
     if _is_overloaded(s, row, imbalance_pct):
@@ -120,7 +121,7 @@ def stats_for_balancing(s: State, row: int, group: int) -> bool:
             g.reduced_load = max(g.reduced_load, load_of(s, cpu))
     if s.kernels[s.cpus[lb.dst].kernel].sibling_cores == 1 and row != LOCAL and lb.idle != NOT_IDLE:
         g.smt_balance = int(place.smt == 1 and g.h_nr_running > 1)
-    g.type = _classify(s, row, group, d.imbalance_pct)
+    g.type = classify(s, row, group, d.imbalance_pct)
     if g.type == OVERLOADED:
         g.avg_load = g.load * CAPACITY // g.capacity
     return overload
@@ -139,7 +140,7 @@ def stats_for_new_task(s: State, row: int, group: int, domain: int, task: int) -
         if allowed_on(s, task, cpu):
             _add_cpu(s, row, cpu)
             found = True
-    g.type = _classify(s, row, group, s.domains[domain].imbalance_pct)
+    g.type = classify(s, row, group, s.domains[domain].imbalance_pct)
     if g.type in (FULLY_BUSY, OVERLOADED):
         g.avg_load = g.load * CAPACITY // g.capacity
     return found

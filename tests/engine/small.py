@@ -37,6 +37,7 @@ def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (0, 0, 0, 0), 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
+    "enqueue_remote",
 )  # fmt: skip
 
 
