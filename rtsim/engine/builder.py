@@ -35,6 +35,7 @@ from rtsim.engine.state import (
     OP_JUMP,
     OP_LOOP,
     OP_RUN,
+    OP_SOFTIRQ,
     OP_START,
     OP_TIMER,
     PERIODIC,
@@ -52,7 +53,10 @@ __all__ = ["Builder", "Names", "Op"]
 HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 """Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
 
-OPTIONAL_COSTS = ("schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "enqueue_remote")
+OPTIONAL_COSTS = (
+    "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
+    "softirq_exit", "enqueue_remote",
+)  # fmt: skip
 
 JOB_RING = 256
 KERNEL_DEFAULTS = {
@@ -152,17 +156,19 @@ class Builder:
         return len(self.kernels) - 1
 
     def cpu(
-        self, name: str, kernel: int, *, carrier: int = NONE, nohz_full: bool = False, isolated: bool = False
-    ) -> int:
+        self, name: str, kernel: int, *, carrier: int = NONE, nohz_full: bool = False, isolated: bool = False,
+        tick_offset_ns: int = 0,
+    ) -> int:  # fmt: skip
         """Add a CPU; one of a guest names the vCPU task that carries it. Host CPUs come first."""
         key, gamma = random.stream(self.seed, name, "costs")
         self._names["cpus"].append(name)
         self.cpus.append(
             {
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
-                "prev": NONE,
+                "prev": NONE, "ksoftirqd": NONE, "ktimers": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
-                "dl_head": NONE, "timer_head": NONE, "sched_timer": NONE, "sched_timer_at": NEVER,
+                "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
+                "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
             }
         )  # fmt: skip
@@ -197,7 +203,8 @@ class Builder:
         self.groups.append(
             {
                 "path": path, "kernel": kernel, "parent": parent, "idle": int(idle),
-                "shares": (IDLE_WEIGHT if idle else shares) << 10, "quota": max(quota_ns, 0), "runtime": max(quota_ns, 0),
+                "shares": (IDLE_WEIGHT if idle else shares) << 10,
+                "quota": max(quota_ns, 0), "runtime": max(quota_ns, 0),
                 "period": period_ns, "burst": burst_ns, "rt_runtime": NEVER if rt_runtime_ns < 0 else rt_runtime_ns,
                 "rt_period": rt_period_ns, "throttled_head": NONE, "throttled_tail": NONE,
             }
@@ -218,7 +225,6 @@ class Builder:
                 "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
                 "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
                 "watch": NONE, "pc": len(self.ops), "transit_next": NONE, "waker_last": NONE,
-                "recent_cpu": first + allowed[0],
                 "rr_left": self.kernels[kernel].get("rr_ticks", 1),
                 "state": RUNNABLE,
                 **fields,
@@ -277,6 +283,20 @@ class Builder:
         self.ops.append(Op(OP_JOB))
         return task
 
+    def softirq_thread(
+        self, name: str, cpu: int, role: str, policy: int, priority: int, *, vectors: Iterable[int]
+    ) -> int:
+        """Add the thread that runs softirq `vectors` of `cpu`, a row of `cpus`; `role`: ksoftirqd or ktimers."""
+        kernel = self.cpus[cpu]["kernel"]
+        local = cpu - self.kernels[kernel]["cpu_base"]
+        task = self._task(
+            name, kernel, [local], policy, priority,
+            kthread=1, state=SLEEPING, softirq_vectors=sum(1 << vector for vector in vectors),
+        )  # fmt: skip
+        self.ops.append(Op(OP_SOFTIRQ))
+        self.cpus[cpu][role] = task
+        return task
+
     def vcpu(
         self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, *, lock: int, **fields: Any
     ) -> int:
@@ -290,6 +310,7 @@ class Builder:
     def source(
         self, name: str, kind: int, *, duration: int, cpu: int = NONE, task: int = NONE, locked: bool = False,
         period_ns: int = 0, phase_ns: int = 0, interval: int = NONE, burst_size: int = 0, burst_spacing_ns: int = 0,
+        vector: int = state.VEC_NET_RX,
     ) -> int:  # fmt: skip
         """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals."""
         arrival_key, arrival_gamma = random.stream(self.seed, name, "arrival")
@@ -297,7 +318,7 @@ class Builder:
         self._names["sources"].append(name)
         self.sources.append(
             {
-                "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration,
+                "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration, "vector": vector,
                 "arrival": PERIODIC if period_ns else BURSTS if burst_size else RENEWAL, "period": period_ns,
                 "phase": phase_ns, "interval": interval, "burst_size": burst_size, "burst_spacing": burst_spacing_ns,
                 "last": 0 if period_ns else phase_ns, "arrival_key": arrival_key, "arrival_gamma": arrival_gamma,
@@ -309,6 +330,11 @@ class Builder:
     def _may_spread(self, kernel: int) -> bool:
         """Return whether some task of `kernel` may run on several CPUs, or may come to."""
         return bool(self.masks) or any(task["nr_allowed"] > 1 for task in self.tasks if task["kernel"] == kernel)
+
+    def _first_cpu(self, task: dict[str, Any]) -> int:
+        """Return the first CPU that `task` may use, an isolated one only if all are."""
+        base = self.kernels[task["kernel"]]["cpu_base"]
+        return min((base + cpu for cpu in task["cpus"]), key=lambda row: (self.cpus[row]["isolated"], row))
 
     def _balance_phase(self, cpu: int, level: int, ticks: int) -> int:
         return random.uniform_below(self.seed, f"{self._names['cpus'][cpu]}/domain{level}", "balance", ticks)
@@ -331,11 +357,14 @@ class Builder:
         slots = 3 * len(self.cpus) + len(self.sources)
         machine = {
             "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes,
-            "source_slots": 3 * len(self.cpus), "handling": NONE, "here": NONE, "observe_from": observe_from_ns, "action": ACT_START,
+            "source_slots": 3 * len(self.cpus), "handling": NONE, "here": NONE,
+            "observe_from": observe_from_ns, "action": ACT_START,
         }  # fmt: skip
         worst = len(watched) * WORST_SAMPLES
         for number, kernel in enumerate(self.kernels):
             kernel["spread"] = int(self._may_spread(number))
+        for row in self.tasks:
+            row["cpu"] = row["recent_cpu"] = self._first_cpu(row)
         scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups)
         scheduler |= lay_out_domains(self.kernels, self.cpus, self.domains, self._balance_phase)
         built = State(

@@ -1,12 +1,13 @@
-"""The way back: what a CPU goes on with when an interruption, a switch or an operation is over, and when it reschedules.
+"""The way back: what a CPU goes on with when an interruption, a switch or an operation is over.
 
-Preemption points follow the kernel's model: user code is preempted at the return of any interrupt, a kernel thread at
-the end of the section it is in.
+Here a resched mark takes effect, by the kernel's preemption model: user code is preempted at the return of any
+interrupt, a kernel thread at the end of the section it is in. A lazy mark waits for the return to user space, of a vCPU
+for its next exit, or for the tick, which makes it an ordinary one (`rtsim.sched.core`).
 """
 
 from __future__ import annotations
 
-from rtsim.engine import execution, interrupts, observe, program, switch, trace
+from rtsim.engine import execution, idle, interrupts, observe, program, softirq, switch, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -17,15 +18,18 @@ from rtsim.engine.state import (
     IDLE_EXIT,
     IN_GUEST,
     IRQ,
+    IRQ_RESCHED,
     NEVER,
     NONE,
+    PREEMPT_RT,
+    RESCHED,
+    RESCHED_LAZY,
     RUNNABLE,
     SCHEDULE,
     SOFTIRQ,
     SWITCH,
     TASK_RUNS,
     TR_IRQ_EXIT,
-    TR_SOFTIRQ,
     VM_ENTRY,
     VM_EXIT,
     State,
@@ -33,7 +37,7 @@ from rtsim.engine.state import (
 from rtsim.kvm import vcpu
 from rtsim.sched import core
 
-__all__ = ["at_base", "end_level", "end_stretch"]
+__all__ = ["at_base", "end_level", "end_stretch", "see_resched"]
 
 
 @handler
@@ -64,8 +68,14 @@ def end_level(s: State, cpu: int) -> None:
             execution.resume(s, cpu)
             return
         trace.record(s, TR_IRQ_EXIT, cpu, NONE, 0)
-        c.left[SOFTIRQ] += c.softirq_raised
-        c.softirq_raised = 0
+        softirq.begin_inline(s, cpu)
+    elif c.level == SOFTIRQ:
+        work = softirq.next_inline(s, cpu)
+        if work >= 0:
+            observe.account(s, cpu)
+            c.left[SOFTIRQ] = work
+            execution.resume(s, cpu)
+            return
     level = execution.next_level_below(s, cpu)
     if level == BASE:
         if c.bottom == TASK_RUNS and s.tasks[c.curr].mode == IN_GUEST:  # an NMI or a stall: the guest never left
@@ -74,19 +84,30 @@ def end_level(s: State, cpu: int) -> None:
             at_base(s, cpu)
         return
     execution.resume(s, cpu)
-    if level == SOFTIRQ:
-        trace.record(s, TR_SOFTIRQ, cpu, NONE, c.left[SOFTIRQ])
-        if c.irq_pending != 0:
-            interrupts.take_irq(s, cpu)
+    if level == SOFTIRQ and c.irq_pending != 0:
+        interrupts.take_irq(s, cpu)
 
 
 @handler
 def _leave_idle(s: State, cpu: int) -> None:
-    """Take the interrupt that brought `cpu` out of its idle state."""
+    """Take the interrupt that brought `cpu` out of its idle state, or follow the mark that a polling one has seen."""
     observe.account(s, cpu)
     s.cpus[cpu].bottom = IDLE
     s.cpus[cpu].left[BASE] = NONE
-    interrupts.take_irq(s, cpu)
+    if s.cpus[cpu].irq_pending == 0:  # a polling one has seen what it was asked for as well; that costs next to nothing
+        while core.wake_pending(s, cpu) >= 0:
+            pass
+    at_base(s, cpu)
+
+
+@handler
+def see_resched(s: State, cpu: int) -> None:
+    """Let `cpu` learn of its resched mark: by an interrupt, or without where its idle loop polls for it."""
+    c = s.cpus[cpu]
+    if c.level == BASE and c.bottom == IDLE and idle.polls(s, cpu):
+        execution.begin_base(s, cpu, IDLE_EXIT, cost(s, cpu, idle.exit_table(s, cpu)))
+    else:
+        interrupts.deliver(s, cpu, IRQ_RESCHED)
 
 
 @handler
@@ -95,7 +116,7 @@ def _enter_guest(s: State, cpu: int) -> None:
     guest_cpu = s.tasks[s.cpus[cpu].curr].guest_cpu
     s.cpus[cpu].left[BASE] = NEVER
     vcpu.thaw(s, guest_cpu)
-    if s.cpus[cpu].irq_pending != 0 or s.cpus[cpu].need_resched == 1:
+    if s.cpus[cpu].irq_pending != 0 or s.cpus[cpu].need_resched == RESCHED:
         vcpu.leave_guest(s, cpu, EXIT_EXTERNAL)
     elif s.cpus[guest_cpu].level == BASE:
         at_base(s, guest_cpu)
@@ -151,7 +172,7 @@ def at_base(s: State, cpu: int) -> None:
         execution.resume(s, cpu)
     elif c.irq_pending != 0:
         interrupts.take_irq(s, cpu)
-    elif c.need_resched == 1 and _may_preempt(s, cpu) and _schedule(s, cpu):
+    elif c.need_resched != 0 and _may_preempt(s, cpu) and _schedule(s, cpu):
         return
     elif c.curr < 0:
         _idle(s, cpu)
@@ -186,11 +207,16 @@ def _idle(s: State, cpu: int) -> None:
 def _may_preempt(s: State, cpu: int) -> bool:
     """Return whether a reschedule may happen here; a kernel thread first runs to the next point that allows it."""
     c = s.cpus[cpu]
-    if c.curr < 0 or s.tasks[c.curr].kthread == 0 or c.left[BASE] == NONE:
+    if c.curr < 0 or s.tasks[c.curr].kthread == 0:
         return True
-    if c.section_rest != NONE:
+    k = s.kernels[c.kernel]
+    if s.tasks[c.curr].softirq_round != 0 and k.preempt != PREEMPT_RT:
         return False
-    section = cost(s, cpu, s.kernels[c.kernel].preempt_off)
+    if c.left[BASE] == NONE:
+        return True
+    if c.section_rest != NONE or c.need_resched == RESCHED_LAZY:
+        return False
+    section = cost(s, cpu, k.preempt_off)
     if section == 0:
         return True
     c.section_rest = max(c.left[BASE] - section, 0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from rtsim.engine import calendar, observe
 from rtsim.engine.jit import handler
-from rtsim.engine.state import BASE, NEVER, NONE, State
+from rtsim.engine.state import BASE, NEVER, NONE, SOFTIRQ, State
 
 __all__ = ["begin_base", "enter_level", "next_level_below", "resume", "suspend"]
 
@@ -64,13 +64,19 @@ def enter_level(s: State, cpu: int, level: int, work: int) -> None:
 
 
 @handler
+def _under_way(s: State, cpu: int, level: int) -> bool:
+    c = s.cpus[cpu]
+    return c.left[level] != 0 or (level == SOFTIRQ and c.softirq_round != 0)
+
+
+@handler
 def next_level_below(s: State, cpu: int) -> int:
     """End the present level of interruption; return the strongest level below that has work, else BASE."""
     observe.account(s, cpu)
     c = s.cpus[cpu]
     c.left[c.level] = 0
     level = c.level - 1
-    while level > BASE and c.left[level] == 0:
+    while level > BASE and not _under_way(s, cpu, level):
         level -= 1
     c.level = level
     return level

@@ -1,4 +1,4 @@
-"""Laying out what tasks are scheduled by: entities, queues of CPUs and groups, realtime lists, the scheduler's timers."""
+"""Laying out what tasks are scheduled by: entities, queues of CPUs and groups, lists, the scheduler's own timers."""
 
 from __future__ import annotations
 
@@ -120,19 +120,18 @@ def _give_budget(rows: Rows, first: int, count: int, owner: dict[str, Any], time
 def _dl_task(row: int, task: dict[str, Any], timers: Rows) -> dict[str, Any]:
     parameters = {name: task.get(name, 0) for name in ("dl_runtime", "dl_deadline", "dl_period")}
     timer = _add_timer(timers, T_DEADLINE, row) if task["policy"] == DEADLINE else NONE
-    return {**parameters, "timer": timer, **_NEW_DL_ENTITY}
+    return _dl_entity(timer, parameters)
 
 
 def _fair_server(cpu: int, kernel: dict[str, Any], timers: Rows) -> dict[str, Any]:
     runtime, period = kernel["fair_server_runtime"], kernel["fair_server_period"]
     timer = _add_timer(timers, T_FAIR_SERVER, cpu) if runtime else NONE
-    return {
-        "dl_runtime": runtime, "dl_deadline": period, "dl_period": period, "defer": 1, "timer": timer, **_NEW_DL_ENTITY,
-    }  # fmt: skip
+    return _dl_entity(timer, {"dl_runtime": runtime, "dl_deadline": period, "dl_period": period, "defer": 1})
 
 
-_NEW_DL_ENTITY = {"deadline": -1, "next": NONE}
-"""Its deadline has passed whenever it first wakes."""
+def _dl_entity(timer: int, fields: dict[str, int]) -> dict[str, Any]:
+    """Return an entity whose last period has passed, whenever it first wakes."""
+    return {**fields, "timer": timer, "deadline": -1 - fields["dl_period"], "next": NONE}
 
 
 def _queue_on(groups: Rows, group: int, cpu: int, base: int) -> int:

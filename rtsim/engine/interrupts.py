@@ -7,7 +7,7 @@ reschedules once, when the last of them is over (`rtsim.engine.entry`).
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, execution, idle, observe, sched_timers, timers, trace
+from rtsim.engine import calendar, execution, idle, observe, sched_timers, softirq, timers, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -22,22 +22,24 @@ from rtsim.engine.state import (
     IRQ_NOISE,
     IRQ_TIMER,
     IRQ_WAKE,
+    NEVER,
     NONE,
-    OTHER,
     SLEEPING,
     SOFTIRQ,
     TASK_RUNS,
     TR_IRQ,
     TR_TICK,
     TR_TIMER,
+    VEC_HRTIMER,
     VM_ENTRY,
     VM_EXIT,
     State,
 )
+from rtsim.engine.timers import HARD_BASE, SOFT_BASE
 from rtsim.kvm import vcpu
 from rtsim.sched import core
 
-__all__ = ["deliver", "expire_clock", "next_stretch", "take_irq", "wake_from_irq"]
+__all__ = ["deliver", "expire_clock", "next_stretch", "note_wake", "take_irq", "wake_from_irq"]
 
 OVER = -1
 """Of `next_stretch`: nothing is left to do."""
@@ -55,7 +57,7 @@ def deliver(s: State, cpu: int, bits: int) -> None:
             _take_when_possible(s, cpu)
         return
     carrier = s.tasks[c.carrier]
-    if carrier.mode == HALTED and _link_wake(s, c.carrier):
+    if carrier.mode == HALTED and note_wake(s, c.carrier):
         observe.open_watch(s, c.carrier, s.m[0].now, 0)
         s.cpus[carrier.cpu].irq_pending |= IRQ_WAKE
         _take_when_possible(s, carrier.cpu)
@@ -64,12 +66,12 @@ def deliver(s: State, cpu: int, bits: int) -> None:
 @handler
 def wake_from_irq(s: State, task: int) -> None:
     """Let the CPU that `task` was last on take an interrupt that wakes it."""
-    if _link_wake(s, task):
+    if note_wake(s, task):
         deliver(s, s.tasks[task].cpu, IRQ_WAKE)
 
 
 @handler
-def _link_wake(s: State, task: int) -> bool:
+def note_wake(s: State, task: int) -> bool:
     """Note `task` for the next interrupt of its CPU to wake; return False if it needs no waking."""
     t = s.tasks[task]
     if t.state != SLEEPING or t.wake_pending == 1:
@@ -118,7 +120,7 @@ def take_irq(s: State, cpu: int) -> None:
     c.irq_read = NONE
     trace.record(s, TR_IRQ, cpu, NONE, c.irq_serving)
     entry = cost(s, cpu, k.irq_entry)
-    if c.irq_serving & (IRQ_TIMER | IRQ_WAKE):
+    if c.irq_serving & IRQ_TIMER or c.irq_serving & (IRQ_WAKE | IRQ_NOISE) == IRQ_WAKE:
         entry += cost(s, cpu, k.timer_irq)
     execution.suspend(s, cpu)
     c.level = IRQ
@@ -130,7 +132,7 @@ def take_irq(s: State, cpu: int) -> None:
 
 @handler
 def next_stretch(s: State, cpu: int) -> int:
-    """Let the interrupt on `cpu` do what comes next, up to the first action that takes time; return it (ns), or OVER."""
+    """Let the interrupt do what comes next, up to the first action that takes time; return it (ns), or OVER."""
     while True:
         took = _next_action(s, cpu)
         if took != 0:
@@ -155,25 +157,13 @@ def _next_action(s: State, cpu: int) -> int:
         task = c.wake_head
         c.wake_head = s.tasks[task].wake_next
         s.tasks[task].wake_pending = 0
-        return _wake_up(s, task, cpu)
+        return core.wake_up(s, task, cpu)
+    task = softirq.thread_to_wake(s, cpu)
+    if task >= 0:
+        return core.wake_up(s, task, cpu)
     if c.wakelist >= 0 or c.nohz_kick != 0:
         return core.wake_pending(s, cpu)
     return OVER
-
-
-@handler
-def _wake_up(s: State, task: int, cpu: int) -> int:
-    """Wake `task` and return what that costs (ns)."""
-    core.try_to_wake_up(s, task, cpu)
-    t = s.tasks[task]
-    target = s.cpus[t.cpu]
-    k = s.kernels[target.kernel]
-    work = cost(s, cpu, k.wake)
-    if s.entities[task].depth > 0:
-        work += s.entities[task].depth * cost(s, cpu, k.cgroup_level)
-    if target.curr >= 0 and s.tasks[target.curr].policy >= OTHER:
-        work += cost(s, cpu, k.preempt_fair)
-    return work
 
 
 @handler
@@ -192,6 +182,9 @@ def _hrtimer_interrupt(s: State, cpu: int) -> int:
         if c.sched_timer_at <= c.irq_read and c.sched_timer_at <= timers.next_expiry(s, cpu):
             core.run_sched_timer(s, sched_timers.pop_expired(s, cpu))
             continue
+        if timers.soft_expired(s, cpu, c.irq_read):
+            c.soft_activated = 1
+            softirq.raise_softirq(s, cpu, VEC_HRTIMER, cost(s, cpu, s.kernels[c.kernel].ktimers))
         if c.tick_at <= c.irq_read and timers.tick_first(s, cpu):
             return _tick(s, cpu)
         task = timers.pop_expired(s, cpu, c.irq_read)
@@ -199,7 +192,7 @@ def _hrtimer_interrupt(s: State, cpu: int) -> int:
             soft = s.tasks[task].timer_soft
             trace.record(s, TR_TIMER, cpu, task, soft)
             observe.open_watch(s, task, soft, now - soft)
-            return _wake_up(s, task, cpu)
+            return core.wake_up(s, task, cpu)
         if timers.next_expiry(s, cpu) > now:
             break
         c.irq_read = now
@@ -228,11 +221,18 @@ def expire_clock(s: State, cpu: int) -> None:
 
     The samples of all tasks whose timers expire now begin, however long the interrupt may be delayed.
     """
+    following = min(_open_expired(s, cpu, HARD_BASE), _open_expired(s, cpu, SOFT_BASE))
+    if following != NEVER:
+        calendar.arm(s, timers.timer_slot(s, cpu), following)
+    deliver(s, cpu, IRQ_TIMER)
+
+
+@handler
+def _open_expired(s: State, cpu: int, base: int) -> int:
+    """Begin the samples of the tasks whose timers of `base` expire now; return when the next one does."""
     now = s.m[0].now
-    task = s.cpus[cpu].timer_head
+    task = s.cpus[cpu].timer_head[base]
     while task >= 0 and s.tasks[task].timer_hard <= now:
         observe.open_watch(s, task, s.tasks[task].timer_soft, now - s.tasks[task].timer_soft)
         task = s.tasks[task].timer_next
-    if task >= 0:
-        calendar.arm(s, timers.timer_slot(s, cpu), s.tasks[task].timer_hard)
-    deliver(s, cpu, IRQ_TIMER)
+    return s.tasks[task].timer_hard if task >= 0 else NEVER

@@ -26,7 +26,6 @@ from rtsim.engine.state import (
     ACT_START,
     ACT_WAKE,
     IRQ_NOISE,
-    IRQ_RESCHED,
     SLEEPING,
     State,
 )
@@ -45,7 +44,7 @@ def _dispatch(s: State, slot: int) -> None:
     elif slot < 2 * cpus:
         interrupts.expire_clock(s, slot - cpus)
     elif slot < 3 * cpus:
-        interrupts.deliver(s, slot - 2 * cpus, IRQ_RESCHED)
+        entry.see_resched(s, slot - 2 * cpus)
     else:
         noise.strike(s, slot - 3 * cpus)
 

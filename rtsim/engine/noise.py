@@ -5,7 +5,7 @@ Arrivals are drawn from the source's own stream and never depend on what the mod
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, execution, interrupts, trace
+from rtsim.engine import calendar, execution, interrupts, softirq, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.program import add_job
 from rtsim.engine.random import cost, draw, sample_table
@@ -15,6 +15,7 @@ from rtsim.engine.state import (
     HARDWARE,
     IN_GUEST,
     IRQ_NOISE,
+    IRQ_WAKE,
     NMI,
     NOISE_EXIT,
     NOISE_HARDWARE,
@@ -73,17 +74,29 @@ def strike(s: State, source: int) -> None:
     elif kind == NOISE_NMI:
         _stall(s, src.cpu, NMI, source, duration)
     elif kind == NOISE_IRQ:
-        s.cpus[src.cpu].irq_noise += duration
-        interrupts.deliver(s, src.cpu, IRQ_NOISE)
+        _interrupt(s, src.cpu, src.task, duration)
     elif kind == NOISE_SOFTIRQ:
-        k = s.kernels[s.cpus[src.cpu].kernel]
-        s.cpus[src.cpu].softirq_raised += duration + cost(s, src.cpu, k.softirq_entry)
+        softirq.raise_softirq(s, src.cpu, src.vector, duration)
         interrupts.deliver(s, src.cpu, IRQ_NOISE)
     elif kind == NOISE_EXIT:
         _exit_to_qemu(s, src.task, duration)
     else:
         add_job(s, src.task, duration, src.locked)
         interrupts.wake_from_irq(s, src.task)
+
+
+@handler
+def _interrupt(s: State, cpu: int, thread: int, duration: int) -> None:
+    """Interrupt `cpu` for `duration` ns; with a `thread`, what exceeds the hard part is that thread's work."""
+    bits = IRQ_NOISE
+    if thread >= 0:
+        hard = min(duration, cost(s, cpu, s.kernels[s.cpus[cpu].kernel].irq_thread_hard))
+        add_job(s, thread, duration - hard, 0)
+        duration = hard
+        if interrupts.note_wake(s, thread):
+            bits |= IRQ_WAKE
+    s.cpus[cpu].irq_noise += duration
+    interrupts.deliver(s, cpu, bits)
 
 
 @handler

@@ -28,7 +28,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, timers
+from rtsim.engine import execution, mutex, observe, softirq, timers
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -51,6 +51,7 @@ from rtsim.engine.state import (
     OP_RUNTIME,
     OP_SIGNAL,
     OP_SLEEP,
+    OP_SOFTIRQ,
     OP_START,
     OP_TIMER,
     OP_UNLOCK,
@@ -64,7 +65,7 @@ from rtsim.kvm import vcpu
 from rtsim.sched import core
 from rtsim.sched.cpus import allowed_on
 
-__all__ = ["add_job", "continue_task", "end_operation"]
+__all__ = ["add_job", "continue_task", "end_operation", "sleep_to_start"]
 
 RUNTIME_CHUNK = 32_000
 """ns of work between two looks at the clock in rt-app's ``runtime``."""
@@ -90,6 +91,8 @@ def continue_task(s: State, cpu: int) -> bool:
                 return False
         elif code == OP_JOB:
             return _take_job(s, cpu, task)
+        elif code == OP_SOFTIRQ:
+            return softirq.continue_thread(s, cpu)
         elif code == OP_GUEST:
             return vcpu.proceed(s, cpu)
         elif code == OP_RUNTIME:
@@ -200,6 +203,17 @@ def _sleep(s: State, cpu: int, task: int) -> bool:
     timers.start_timer(s, task, cpu, t.timer_soft)
     core.block_current(s, cpu, SLEEPING)
     return True
+
+
+@handler
+def sleep_to_start(s: State, task: int) -> None:
+    """Let a task that starts later sleep from the beginning, without having run before."""
+    t = s.tasks[task]
+    t.pc += 2
+    t.state = SLEEPING
+    t.release = t.first
+    t.released = 1
+    timers.start_timer(s, task, t.cpu, t.first)
 
 
 @handler
@@ -326,6 +340,8 @@ def end_operation(s: State, cpu: int) -> None:
     op = s.ops[t.pc]
     if op.code == OP_GUEST:
         vcpu.end_stretch(s, cpu)
+    elif op.code == OP_SOFTIRQ:
+        softirq.end_thread_stretch(s, cpu)
     elif op.code == OP_JOB:
         _end_job(s, cpu)
     elif op.code == OP_RUN and t.rest > 0:

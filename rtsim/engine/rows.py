@@ -14,7 +14,7 @@ __all__ = ["filled"]
 
 
 def filled(dtype: np.dtype[Any], rows: Sequence[Mapping[str, Any]]) -> npt.NDArray[Any]:
-    """Return an array of `dtype` with one element a row; fields that a row lacks are 0, keys that are no field are left."""
+    """Return an array of `dtype` with one element a row: missing fields are 0, other keys are left."""
     array = allocate(dtype, len(rows))
     names = set(dtype.names or ())
     for index, row in enumerate(rows):

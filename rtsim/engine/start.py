@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, entry, noise
+from rtsim.engine import calendar, entry, noise, program
 from rtsim.engine.jit import handler
-from rtsim.engine.state import RUNNABLE, State
+from rtsim.engine.state import OP_START, RUNNABLE, State
 from rtsim.sched import core
 
 __all__ = ["start_tasks"]
@@ -17,7 +17,10 @@ def start_tasks(s: State) -> None:
         calendar.arm(s, noise.source_slot(s, source), noise.next_arrival(s, source))
     for task in range(len(s.tasks)):
         if s.tasks[task].state == RUNNABLE:
-            core.start_task(s, task)
+            if s.ops[s.tasks[task].pc].code == OP_START:
+                program.sleep_to_start(s, task)
+            else:
+                core.start_task(s, task)
     for cpu in range(s.m[0].n_host_cpus):
         s.m[0].here = cpu
         entry.at_base(s, cpu)

@@ -65,6 +65,17 @@ IDLE, IDLE_EXIT, TASK_RUNS, SWITCH, SCHEDULE = 0, 1, 2, 3, 4
 # Bits of CPU.irq_pending: why a CPU owes an interrupt.
 IRQ_TIMER, IRQ_WAKE, IRQ_RESCHED, IRQ_NOISE = 1, 2, 4, 8
 
+# Softirq vectors, in the order in which a round runs them.
+(VEC_HI, VEC_TIMER, VEC_NET_TX, VEC_NET_RX, VEC_BLOCK, VEC_IRQ_POLL, VEC_TASKLET, VEC_SCHED, VEC_HRTIMER,
+ VEC_RCU) = range(10)  # fmt: skip
+VECTORS = 10
+
+# Preemption models.
+PREEMPT_NONE, PREEMPT_VOLUNTARY, PREEMPT_FULL, PREEMPT_LAZY, PREEMPT_RT = 0, 1, 2, 3, 4
+
+# What CPU.need_resched asks for: at the next point that allows it, or lazily.
+RESCHED, RESCHED_LAZY = 1, 2
+
 # Scheduling policies, strongest class first.
 STOP, DEADLINE, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5, 6
 
@@ -93,9 +104,6 @@ NOT_IDLE, CPU_IDLE, NEWLY_IDLE = 0, 1, 2
 # Bits of CPU.nohz_kick: what an idle CPU is asked to do for all that stopped their ticks.
 NOHZ_STATS_KICK, NOHZ_BALANCE_KICK = 1, 2
 
-# CPU.need_resched: as soon as the preemption model lets it, or lazily.
-RESCHED, RESCHED_LAZY = 1, 2
-
 # What a timer of the scheduler is for, and whose it is: a realtime queue's, a group's, a CPU's, a task's.
 T_RT_PERIOD, T_CFS_PERIOD, T_CFS_SLACK, T_FAIR_SERVER, T_DEADLINE = 0, 1, 2, 3, 4
 
@@ -107,7 +115,7 @@ LISTS = RT_PRIORITIES + 1
 # Operations of a task's program.
 OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST, OP_RUNTIME, OP_START, OP_SLEEP, OP_BLOCK = 0, 1, 2, 3, 4, 5, 6, 7, 8
 OP_LOOP, OP_EXIT, OP_LOCK, OP_UNLOCK, OP_WAIT, OP_SIGNAL, OP_BROADCAST = 9, 10, 11, 12, 13, 14, 15
-OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY = 16, 17, 18, 19
+OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ = 16, 17, 18, 19, 20
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT = 0, 1, 2, 3, 4, 5
@@ -222,7 +230,6 @@ KERNEL = _dtype(f"""
     reweight_defect: 1 = EEVDF: a new weight places a queued entity anew
     yield_forfeits: 1 = EEVDF: sched_yield gives the rest of the request up
     clock_skip:     1 = schedule() goes on with the clock of the wake-up that asked for it
-    lazy:           1 = the fair class marks CPUs lazily
     irq_time_accounting: 1 = tasks are not charged for interrupts
     bandwidth_slice: ns, run time a queue draws from its group at once
     rt_runtime:     ns of each period that realtime tasks may run, NEVER = unlimited
@@ -255,12 +262,20 @@ KERNEL = _dtype(f"""
     enqueue_remote: queueing a task that another CPU has woken
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
+    softirq_exit:   a thread that runs softirqs, from the last one to sleeping
     schedule:       schedule() before the switch
     preempt_fair:   a wake-up's test against a running fair task
     cgroup_level:   a wake-up, for each cgroup level of its task
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
     vm_exit[4]:     VM exit by reason
+    irq_thread_hard: hard part of an interrupt whose handler is a thread
+    ktimers:        a run of ktimers, beyond the wake-ups it does
+    preempt:        preemption model
+    force_irqthreads: 1 = softirqs at the end of interrupts are left to threads (PREEMPT_RT, threadirqs)
+    softirq_defers: 1 = softirqs are left to ksoftirqd while it is runnable
+    timer_migration: 1 = timers of nohz_full CPUs may be queued on others
+    idle_polls:     1 = the shallowest idle state polls for a resched mark
     idle_states:    idle states in use, shallow to deep
     idle_residency[{IDLE_STATES}]: ns, idle time from which the governor picks the state
     idle_exit[{IDLE_STATES}]: leaving the state
@@ -281,7 +296,13 @@ CPU = _dtype(f"""
     irq_retries:    further readings
     hang_until:     ns, no clock event before: the last hrtimer_interrupt gave up
     irq_noise:      ns, durations of pending device interrupts
-    softirq_raised: ns, durations of softirqs raised and not yet begun
+    softirq_pending: bits: vectors raised
+    softirq_work[10]: ns, their work
+    softirq_round:  bits: vectors of the round under way at level SOFTIRQ, the running one lowest
+    softirq_rounds: rounds begun since the interrupt
+    softirq_until:  jiffies before which another round may begin
+    ksoftirqd:      its ksoftirqd, -1 none: softirqs then run inline without limit
+    ktimers:        its ktimers, -1 none
     wake_head:      task list to be woken by the next interrupt
     curr:           task on this CPU, or being switched to; -1 idle
     prev:           task switched from last, -1 idle
@@ -317,7 +338,9 @@ CPU = _dtype(f"""
     rt_updated:     ns, to when
     rt_contrib:     us of the present period
     isolated:       1 = in no scheduling domain: no balancing, no wake-up choice
-    timer_head:     task whose hrtimer expires first
+    tick_offset:    ns, its ticks come that long after multiples of 1/HZ
+    timer_head[2]:  task whose hrtimer expires first, of the hard and the soft base
+    soft_activated: 1 = the HRTIMER softirq has been raised and has not yet run
     sched_timer:    timer of the scheduler that expires first, -1 none
     sched_timer_at: ns, when; NEVER = none
     nr_running:     runnable tasks, the running one and those whose dequeue is delayed included
@@ -351,6 +374,7 @@ TASK = _dtype(f"""
     wake_next:      link in CPU.wake_head; -1 end
     wake_pending:   1 = in CPU.wake_head
     timer_cpu:      CPU whose hrtimer queue it is in, -1 none
+    timer_base:     0 = hard, 1 = soft: expires in softirq context
     timer_next:     link in that queue
     timer_soft:     ns, earliest expiry = release
     timer_hard:     ns, latest expiry
@@ -372,6 +396,10 @@ TASK = _dtype(f"""
     release:        ns, release of the current activation
     released:       1 = that activation is not complete yet
     polls:          1 = reads the clock all the time: a gap between two readings is a sample
+    softirq_vectors: bits: vectors that this thread runs
+    softirq_round:  bits: vectors of its round under way, the running one lowest
+    softirq_rounds: rounds of its batch
+    softirq_until:  jiffies before which another round may begin
     job_base:       first row of its ring in `jobs`
     job_size:       rows of the ring
     job_head:       jobs taken so far
@@ -646,6 +674,7 @@ SOURCE = _dtype("""
     cpu:            where; -1 = on all host CPUs at the same instant
     task:           thread or vCPU it concerns, -1 none
     locked:         job is done under the lock
+    vector:         softirq it raises
     arrival:        PERIODIC, RENEWAL or BURSTS
     period:         ns
     phase:          ns, first arrival

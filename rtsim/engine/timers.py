@@ -4,28 +4,36 @@ All timers whose soft expiry has passed go off in one interrupt, in the order of
 that has not (as ``__hrtimer_run_queues`` does); at equal expiry, in the order in which they were queued. The tick is
 one more timer, on exact multiples of 1/HZ: it was queued a tick before, so at equal expiry it goes off after the timers
 of longer sleeps and before those of shorter ones.
+
+Under PREEMPT_RT the sleeps of fair tasks are timers of a second, soft base: the interrupt only raises a softirq.
 """
 
 from __future__ import annotations
 
 from rtsim.engine import calendar
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NEVER, State
+from rtsim.engine.state import NEVER, OTHER, PREEMPT_RT, State
 
 __all__ = [
+    "HARD_BASE",
     "MAX_RETRIES",
+    "SOFT_BASE",
     "back_off",
     "cancel_timer",
+    "end_soft",
     "forward_tick",
     "next_expiry",
     "pop_expired",
+    "pop_soft",
     "program_clock",
+    "soft_expired",
     "start_timer",
     "tick_first",
     "timer_slot",
     "update_tick",
 ]
 
+HARD_BASE, SOFT_BASE = 0, 1
 MAX_RETRIES = 3
 """Readings of the clock in one interrupt, after which hrtimer_interrupt gives up."""
 MOST_BACK_OFF = 100_000_000
@@ -39,8 +47,20 @@ def timer_slot(s: State, cpu: int) -> int:
 
 
 @handler
+def next_expiry(s: State, cpu: int) -> int:
+    """Return the earliest hard expiry of the timers and the tick of `cpu`, NEVER if there is none."""
+    c = s.cpus[cpu]
+    earliest = min(c.tick_at, c.sched_timer_at)
+    if c.timer_head[HARD_BASE] >= 0:
+        earliest = min(earliest, s.tasks[c.timer_head[HARD_BASE]].timer_hard)
+    if c.timer_head[SOFT_BASE] >= 0 and c.soft_activated == 0:
+        earliest = min(earliest, s.tasks[c.timer_head[SOFT_BASE]].timer_hard)
+    return earliest
+
+
+@handler
 def program_clock(s: State, cpu: int) -> None:
-    """Arm the clock event device for the earlier of the tick and the first hrtimer."""
+    """Arm the clock event device for the earliest expiry."""
     earliest = max(next_expiry(s, cpu), s.cpus[cpu].hang_until)
     slot = timer_slot(s, cpu)
     if earliest == NEVER:
@@ -55,16 +75,21 @@ def back_off(s: State, cpu: int, spent: int) -> None:
     s.cpus[cpu].hang_until = s.m[0].now + min(spent, MOST_BACK_OFF)
 
 
+# ---- timers -----------------------------------------------------------------------------------------------------
+
+
 @handler
 def start_timer(s: State, task: int, cpu: int, release: int) -> None:
-    """Queue the timer that wakes `task`: soft expiry `release`, hard expiry later by the task's slack."""
+    """Queue the timer that wakes `task`, running on `cpu`: soft expiry `release`, hard expiry later by its slack."""
     t = s.tasks[task]
-    t.timer_cpu = cpu
     t.timer_soft = release
     t.timer_hard = release + t.slack
     t.timer_queued = s.m[0].now
+    t.timer_base = SOFT_BASE if t.policy >= OTHER and s.kernels[t.kernel].preempt == PREEMPT_RT else HARD_BASE
+    t.timer_cpu = _timer_target(s, cpu, t.timer_hard)
+    queue = s.cpus[t.timer_cpu].timer_head
     before = -1
-    after = s.cpus[cpu].timer_head
+    after = queue[t.timer_base]
     while after >= 0 and s.tasks[after].timer_hard <= t.timer_hard:
         before = after
         after = s.tasks[after].timer_next
@@ -72,64 +97,111 @@ def start_timer(s: State, task: int, cpu: int, release: int) -> None:
     if before >= 0:
         s.tasks[before].timer_next = task
     else:
-        s.cpus[cpu].timer_head = task
-        program_clock(s, cpu)
+        queue[t.timer_base] = task
+        program_clock(s, t.timer_cpu)
 
 
 @handler
-def next_expiry(s: State, cpu: int) -> int:
-    """Return the earliest hard expiry of the timers and the tick of `cpu`, NEVER if there is none."""
+def _timer_target(s: State, cpu: int, expiry: int) -> int:
+    """Return the CPU whose queue takes a timer started on `cpu` (get_nohz_timer_target).
+
+    That of a nohz_full CPU goes to a housekeeping one, a busy one of its domain if there is any, unless it would be
+    the first to expire there: another CPU's clock cannot be programmed.
+    """
     c = s.cpus[cpu]
-    earliest = min(c.tick_at, c.sched_timer_at)
-    if c.timer_head >= 0:
-        return min(earliest, s.tasks[c.timer_head].timer_hard)
-    return earliest
+    k = s.kernels[c.kernel]
+    if c.nohz_full == 0 or k.timer_migration == 0:
+        return cpu
+    target = -1
+    for other in range(k.cpu_base, k.cpu_base + k.cpu_count):
+        o = s.cpus[other]
+        if o.nohz_full == 0:
+            if target < 0:
+                target = other
+            if c.isolated == 0 and o.isolated == 0 and o.nr_running > 0:
+                target = other
+                break
+    if target < 0 or expiry < next_expiry(s, target):
+        return cpu
+    return target
+
+
+@handler
+def cancel_timer(s: State, task: int) -> None:
+    """Take the timer of `task` off its queue, if it is in one."""
+    t = s.tasks[task]
+    cpu = t.timer_cpu
+    if cpu < 0:
+        return
+    queue = s.cpus[cpu].timer_head
+    at = queue[t.timer_base]
+    if at == task:
+        queue[t.timer_base] = t.timer_next
+    else:
+        while s.tasks[at].timer_next != task:
+            at = s.tasks[at].timer_next
+        s.tasks[at].timer_next = t.timer_next
+    t.timer_cpu = -1
+    program_clock(s, cpu)
+
+
+@handler
+def pop_expired(s: State, cpu: int, read: int) -> int:
+    """Take the first timer off the hard queue if its soft expiry is not after `read`; return its task, else -1."""
+    return _pop(s, cpu, HARD_BASE, read)
+
+
+@handler
+def _pop(s: State, cpu: int, base: int, read: int) -> int:
+    queue = s.cpus[cpu].timer_head
+    head = queue[base]
+    if head < 0 or s.tasks[head].timer_soft > read:
+        return -1
+    queue[base] = s.tasks[head].timer_next
+    s.tasks[head].timer_cpu = -1
+    return head
+
+
+@handler
+def soft_expired(s: State, cpu: int, read: int) -> bool:
+    """Return whether the interrupt has to raise the softirq for the soft base."""
+    c = s.cpus[cpu]
+    head = c.timer_head[SOFT_BASE]
+    return c.soft_activated == 0 and head >= 0 and s.tasks[head].timer_hard <= read
+
+
+@handler
+def pop_soft(s: State, cpu: int) -> int:
+    """Take the first timer off the soft queue if its soft expiry has passed; return its task, else -1."""
+    return _pop(s, cpu, SOFT_BASE, s.m[0].now)
+
+
+@handler
+def end_soft(s: State, cpu: int) -> None:
+    """Let the softirq of the soft base be over: its next timer counts again."""
+    s.cpus[cpu].soft_activated = 0
+    program_clock(s, cpu)
+
+
+# ---- the tick ---------------------------------------------------------------------------------------------------
 
 
 @handler
 def tick_first(s: State, cpu: int) -> bool:
     """Return whether the tick stands before the first timer; at equal expiry, what was queued first does."""
     c = s.cpus[cpu]
-    if c.timer_head < 0:
+    if c.timer_head[HARD_BASE] < 0:
         return True
-    head = s.tasks[c.timer_head]
+    head = s.tasks[c.timer_head[HARD_BASE]]
     return c.tick_at < head.timer_hard or (c.tick_at == head.timer_hard and c.tick_queued <= head.timer_queued)
 
 
 @handler
-def pop_expired(s: State, cpu: int, read: int) -> int:
-    """Take the first timer off the queue of `cpu` if its soft expiry is not after `read`; return its task, else -1."""
-    head = s.cpus[cpu].timer_head
-    if head < 0 or s.tasks[head].timer_soft > read:
-        return -1
-    s.cpus[cpu].timer_head = s.tasks[head].timer_next
-    s.tasks[head].timer_cpu = -1
-    return head
-
-
-@handler
-def cancel_timer(s: State, task: int) -> None:
-    """Take the timer of `task` off its queue, if it is in one."""
-    cpu = s.tasks[task].timer_cpu
-    if cpu < 0:
-        return
-    at = s.cpus[cpu].timer_head
-    if at == task:
-        s.cpus[cpu].timer_head = s.tasks[task].timer_next
-    else:
-        while s.tasks[at].timer_next != task:
-            at = s.tasks[at].timer_next
-        s.tasks[at].timer_next = s.tasks[task].timer_next
-    s.tasks[task].timer_cpu = -1
-    program_clock(s, cpu)
-
-
-@handler
 def forward_tick(s: State, cpu: int) -> None:
-    """Queue the tick's timer for the next multiple of 1/HZ."""
+    """Queue the tick's timer for the next multiple of 1/HZ, later by the CPU's offset (``skew_tick``)."""
     c = s.cpus[cpu]
     tick = s.kernels[c.kernel].tick_ns
-    c.tick_at = (s.m[0].now // tick + 1) * tick
+    c.tick_at = ((s.m[0].now - c.tick_offset) // tick + 1) * tick + c.tick_offset
     c.tick_queued = s.m[0].now
 
 

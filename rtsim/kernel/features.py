@@ -59,7 +59,7 @@ RULES: dict[str, tuple[Since, ...]] = {
     "alt_period": (Since(ALWAYS, False), Since((5, 13), True)),
     # schedule() does not read the clock anew when a wake-up asked for it (rq_clock_skip_update).
     "clock_skip": (Since(ALWAYS, True),),
-    # How a running EEVDF entity is protected: until its deadline changes; up to a virtual time; which losing wakees move.
+    # How a running EEVDF entity is protected: until its deadline changes; up to a virtual time; losing wakees move it.
     "protection": (
         Since(ALWAYS, "none"),
         Since((6, 6), "deadline"),
@@ -79,7 +79,7 @@ RULES: dict[str, tuple[Since, ...]] = {
     "fair_server": (Since(ALWAYS, False), Since((6, 12), True)),
     # After a boost the server of 6.12 to 7.1 stays active until its own pick finds no fair task.
     "fair_server_idle_wait": (Since(ALWAYS, False), Since((7, 2), True)),
-    # Groups of CPUs are compared by their cores, and tasks are spread over idle cores first (7ff1693236f5, b1bfeab9b002).
+    # Groups of CPUs are compared by their cores, and idle cores come first (7ff1693236f5, b1bfeab9b002).
     "sibling_cores": (Since(ALWAYS, False), Since((6, 6), True)),
     # NI_RANDOM: new idle balancing is tried as often as it succeeds (33cf66d88306; read in 6.1.192 and 6.12.117).
     "ni_random": (Since(ALWAYS, False), Since((6, 19), True, stable=((6, 1, 192), (6, 12, 117)))),
@@ -88,6 +88,13 @@ RULES: dict[str, tuple[Since, ...]] = {
     "only_full_or_lazy": (Since(ALWAYS, False), Since((7, 2), True)),
     # Slack becomes 0 when a task turns FIFO, RR or DEADLINE; before, only nanosleep and select looked at the policy.
     "rt_slack_zero": (Since(ALWAYS, False), Since((6, 12), True, stable=((6, 1, 192),))),
+    # While ksoftirqd is runnable, the end of an interrupt leaves softirqs to it (until d15121be7485).
+    "softirq_defers": (Since(ALWAYS, True), Since((6, 5), False)),
+    # A thread for the softirqs of timers: in the realtime patch, in mainline.
+    "ktimers_rt": (Since(ALWAYS, False), Since((6, 1), True)),
+    "ktimers": (Since(ALWAYS, False), Since((6, 13), True)),
+    # The scheduler's tick of nohz_full CPUs, once a second from a housekeeping CPU (d84b31313ef8).
+    "remote_tick": (Since(ALWAYS, False), Since((4, 17), True)),
     "hrtick": (Since(ALWAYS, False), Since((7, 2), True)),
     # cpu.max takes effect on return to user space, and never on kernel threads.
     "throttle_at_user_return": (Since(ALWAYS, False), Since((6, 18), True)),
@@ -130,6 +137,10 @@ class Features:
     lazy_preemption: bool
     only_full_or_lazy: bool
     rt_slack_zero: bool
+    softirq_defers: bool
+    ktimers_rt: bool
+    ktimers: bool
+    remote_tick: bool
     hrtick: bool
     throttle_at_user_return: bool
     preempt: str

@@ -97,6 +97,11 @@ class Kernel:
         return 10**9 // self.hz
 
     @property
+    def force_irqthreads(self) -> bool:
+        """Whether device interrupts and softirqs run in threads: PREEMPT_RT, or ``threadirqs``."""
+        return self.preempt == "rt" or self.command_line.threadirqs
+
+    @property
     def rt_runtime_ns(self) -> int | None:
         """RT time allowed in each period; None: unlimited."""
         runtime = self._tunable("sched_rt_runtime_us")

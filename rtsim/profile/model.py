@@ -32,6 +32,8 @@ __all__ = [
 CLASSES = ("hardware", "nmi", "irq", "softirq", "thread")
 """Classes of noise, in the order in which one interrupts the other (the words of the kernel's osnoise tracer)."""
 
+Vector = Literal["hi", "timer", "net_tx", "net_rx", "block", "irq_poll", "tasklet", "sched", "hrtimer", "rcu"]
+
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -82,8 +84,12 @@ def _nothing() -> CostEntry:
     return CostEntry.model_validate({"constant": "0 us", "source": "not told apart from the other costs"})
 
 
+def _one_microsecond() -> CostEntry:
+    return CostEntry.model_validate({"constant": "1 us", "source": "assumed"})
+
+
 class Costs(StrictModel):
-    """What the steps of scheduling and virtualisation take; those that may be left out then take nothing."""
+    """What the steps of scheduling and virtualisation take; those with a default may be left out."""
 
     context_switch: CostEntry
     wake: CostEntry
@@ -109,8 +115,12 @@ class Costs(StrictModel):
     """What a wake-up on top of a running fair task costs more than one on an idle CPU."""
     cgroup_level: CostEntry = Field(default_factory=_nothing)
     """Each level of cgroups that a task is queued in."""
+    irq_thread_hard: CostEntry = Field(default_factory=_one_microsecond)
+    """What an interrupt whose handler is a thread does itself."""
     ktimers: CostEntry = Field(default_factory=_nothing)
-    """PREEMPT_RT: one expiry in ktimers/N."""
+    """PREEMPT_RT: a run of ktimers/N, up to its first wake-up."""
+    softirq_exit: CostEntry = Field(default_factory=_nothing)
+    """What a thread that runs softirqs computes from the last of them until it sleeps."""
 
     @field_validator("idle_exit")
     @classmethod
@@ -120,12 +130,15 @@ class Costs(StrictModel):
                 raise ValueError(f"expected idle states named poll, C1, C1E, C6, ..., found {name!r}")
         return value
 
-    def idle_states(self, command_line: CommandLine | None = None) -> list[tuple[str, IdleEntry]]:
+    def idle_states(
+        self, command_line: CommandLine | None = None, *, no_latency: bool = False
+    ) -> list[tuple[str, IdleEntry]]:
         """Return the idle states that `command_line` leaves, shallow to deep; never empty.
 
-        ``idle=poll`` and C-state limits remove the deeper ones; a limit of 1 leaves C1, but not C1E.
+        ``idle=poll`` and C-state limits remove the deeper ones; a limit of 1 leaves C1, but not C1E. `no_latency`: a
+        program holds /dev/cpu_dma_latency at 0, which leaves polling.
         """
-        limit = command_line.max_cstate if command_line else None
+        limit = 0 if no_latency else command_line.max_cstate if command_line else None
         states = sorted(self.idle_exit.items(), key=lambda item: _depth(item[0]))
         kept = [item for item in states if limit is None or _depth(item[0]) <= (limit, "")]
         return kept or states[:1]
@@ -164,6 +177,12 @@ class NoiseSource(StrictModel):
     priority: int | None = Field(default=None, ge=-20, le=99)
     """Of threads: the priority of fifo and rr (1 to 99), the nice value otherwise."""
     cpus: Annotated[Literal["all", "housekeeping", "isolated", "per-cpu"] | tuple[int, ...], BeforeValidator(_cpus)]
+    vector: Vector | None = None
+    """Of softirqs: what is raised; net_rx where left out."""
+    threaded: bool = True
+    """Of interrupts: whether ``threadirqs`` and PREEMPT_RT make a thread of the handler."""
+    requires: tuple[Literal["preempt_rt"], ...] = ()
+    """What a kernel must be for it to exist."""
     scope: Literal["cpu", "machine"] = "cpu"
     removed_by: tuple[str, ...] = ()
     """Kernel arguments that free CPUs of it: see `Isolation.removed_by`."""
@@ -181,6 +200,10 @@ class NoiseSource(StrictModel):
                 raise ValueError(f"expected a priority of 1 to 99 with {self.policy}, found {self.priority}")
         elif not -20 <= (self.priority or 0) <= 19:
             raise ValueError(f"expected a nice value of -20 to 19 as priority, found {self.priority}")
+        if self.vector is not None and self.kind != "softirq":
+            raise ValueError(f"expected vector with class softirq only, found it with {self.kind}")
+        if not self.threaded and self.kind != "irq":
+            raise ValueError(f"expected threaded with class irq only, found it with {self.kind}")
         if self.scope == "machine" and self.kind != "hardware":
             raise ValueError(f"expected scope machine with class hardware only, found it with {self.kind}")
         return self

@@ -16,9 +16,11 @@ from rtsim.engine.random import uniform_below
 from rtsim.engine.state import State
 from rtsim.inputs.errors import InputError
 from rtsim.kernel import Isolation, Kernel
+from rtsim.kernel.features import rule
+from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY
+from rtsim.kernel.softirqs import SOFTIRQ_VECTORS, softirq_threads
 from rtsim.nova import Placement
 from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
-from rtsim.profile.entries import IdleEntry
 from rtsim.scenario.guests import Guest, guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
@@ -30,6 +32,8 @@ from rtsim.workload import Cgroups, WorkloadModel
 from rtsim.workload.policies import POLICIES
 
 __all__ = ["Assembly", "assemble"]
+
+REMOTE_TICK_NS = 1_000_000_000
 
 NOISE_KINDS = {
     "hardware": state.NOISE_HARDWARE, "nmi": state.NOISE_NMI, "irq": state.NOISE_IRQ, "softirq": state.NOISE_SOFTIRQ,
@@ -77,6 +81,7 @@ def assemble(scenario: Scenario) -> Assembly:
     work.add_cgroups(guests)
     for guest in guests:
         work.add_vcpus(guest)
+    work.add_kernel_threads()
     work.add_host_noise()
     work.add_host_workload()
     for guest in guests:
@@ -106,45 +111,81 @@ class _Assembler:
             raise InputError(self.scenario.source, "host.topology", "expected CPUs numbered from 0 without gaps")
         self.kernel = self._add_kernel(self.host.kernel, len(ids))
         for cpu in ids:
-            self.builder.cpu(
-                f"host/cpu{cpu}", self.kernel, nohz_full=cpu in self.isolation.nohz_full,
-                isolated=cpu in self.isolation.domain,
+            self._add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
+
+    def _add_cpu(
+        self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = state.NONE
+    ) -> None:
+        """Add a CPU; ``skew_tick`` spreads the ticks over half their period."""
+        skew = kernel.tick_ns // 2 // len(isolation.cpus) * cpu if kernel.command_line.skew_tick else 0
+        self.builder.cpu(
+            f"{level}/cpu{cpu}", row, carrier=carrier, nohz_full=cpu in isolation.nohz_full,
+            isolated=cpu in isolation.domain, tick_offset_ns=skew,
+        )  # fmt: skip
+
+    def add_kernel_threads(self) -> None:
+        """Add the threads that the host's kernel has on each CPU."""
+        self._add_kernel_threads("host", self.kernel, self.host.kernel, self.isolation)
+
+    def _add_kernel_threads(self, level: str, row: int, kernel: Kernel, isolation: Isolation) -> None:
+        base = self.builder.kernels[row]["cpu_base"]
+        for thread in softirq_threads(kernel):
+            vectors = [SOFTIRQ_VECTORS.index(name) for name in thread.vectors]
+            for cpu in sorted(isolation.cpus):
+                self.builder.softirq_thread(
+                    f"{level}/{thread.role}/{cpu}", base + cpu, thread.role, POLICIES[thread.policy], thread.priority,
+                    vectors=vectors,
+                )  # fmt: skip
+        if isolation.nohz_full and rule("remote_tick", kernel.release):
+            self._add_remote_ticks(level, row, isolation)
+
+    def _add_remote_ticks(self, level: str, row: int, isolation: Isolation) -> None:
+        """Add the work that looks after the scheduler of each nohz_full CPU once a second (sched_tick_remote)."""
+        name = f"{level}/thread/tick-remote"
+        work = self._table(self.host.profile.costs.tick)
+        worker = self.builder.server(name, row, isolation.kthread_cpus, state.OTHER, 0, kthread=1)
+        for cpu in sorted(isolation.nohz_full):
+            own = f"{name}/{cpu}"
+            self.builder.source(
+                own, state.NOISE_THREAD, task=worker, duration=work, period_ns=REMOTE_TICK_NS,
+                phase_ns=self._phase(own, "random", REMOTE_TICK_NS),
             )  # fmt: skip
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
     def _add_kernel(self, kernel: Kernel, cpus: int, *, guest: bool = False) -> int:
         costs, table = self.host.profile.costs, self._table
-        states = [] if guest else self._idle_states(kernel)
+        # cyclictest holds /dev/cpu_dma_latency at 0
+        polling = self.scenario.model.workload.cyclictest is not None
+        states = [] if guest else costs.idle_states(kernel.command_line, no_latency=polling)
         return self.builder.kernel(
             cpus, **scheduler_fields(kernel, cpus), context_switch=table(costs.context_switch),
             syscall_exit=table(costs.syscall_exit), irq_entry=table(costs.irq_entry), timer_irq=table(costs.timer_irq),
             tick=table(costs.tick), hrtimer_program=table(costs.hrtimer_program), wake=table(costs.wake),
             ipi=table(costs.ipi), softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
             schedule=table(costs.schedule), preempt_fair=table(costs.preempt_fair),
-            cgroup_level=table(costs.cgroup_level), enqueue_remote=table(costs.enqueue_remote),
+            cgroup_level=table(costs.cgroup_level), irq_thread_hard=table(costs.irq_thread_hard),
+            ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit),
+            enqueue_remote=table(costs.enqueue_remote),
+            idle_polls=int(bool(states) and states[0][0] == "poll"),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
             vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
             # a guest that idles halts: leaving that is the host's affair
-            idle_exit=[(entry.residency, table(entry)) for entry in states] or self.builder.constant(0),
+            idle_exit=[(entry.residency, table(entry)) for _, entry in states] or self.builder.constant(0),
         )  # fmt: skip
-
-    def _idle_states(self, kernel: Kernel) -> list[IdleEntry]:
-        """Return the idle states of the host: only polling while cyclictest holds /dev/cpu_dma_latency at 0."""
-        states = self.host.profile.costs.idle_states(kernel.command_line)
-        polls = self.scenario.model.workload.cyclictest is not None
-        return [entry for name, entry in states if name == "poll" or not polls]
 
     def _table(self, entry: DistributionEntry) -> int:
         return self.builder.table(entry.distribution().table())
 
     def add_host_noise(self) -> None:
         for source, cpus in self.host.noise_on(self.isolation):
-            self._add_noise("host", self.kernel, source, cpus)
+            self._add_noise("host", self.kernel, self.host.kernel, source, cpus)
 
-    def _add_noise(self, level: str, kernel: int, source: NoiseSource, cpus: tuple[int, ...]) -> None:
+    def _add_noise(self, level: str, row: int, kernel: Kernel, source: NoiseSource, cpus: tuple[int, ...]) -> None:
         """Add one noise source; of several CPUs it strikes the one with the fewest, as interrupt vectors are spread."""
         name = f"{level}/{source.kind}/{source.name}"
-        base = self.builder.kernels[kernel]["cpu_base"]
+        if "preempt_rt" in source.requires and kernel.preempt != "rt":
+            return
+        base = self.builder.kernels[row]["cpu_base"]
         if source.cpus == "per-cpu":
             name = f"{name}/{cpus[0]}"
         target, task = base + cpus[0], state.NONE
@@ -152,14 +193,18 @@ class _Assembler:
             target = state.NONE
         elif source.kind == "thread":
             policy = POLICIES[source.policy or "other"]
-            task = self.builder.server(name, kernel, cpus, policy, source.priority or 0, kthread=1)
+            task = self.builder.server(name, row, cpus, policy, source.priority or 0, kthread=1)
         else:
             target = min((base + cpu for cpu in cpus), key=lambda cpu: self._spread.get(cpu, 0))
             if len(cpus) > 1:
                 self._spread[target] = self._spread.get(target, 0) + 1
+            if source.kind == "irq" and source.threaded and kernel.force_irqthreads:
+                task = self.builder.server(
+                    name, row, [target - base], state.FIFO, IRQ_THREAD_PRIORITY, kthread=1
+                )  # fmt: skip
         self.builder.source(
             name, NOISE_KINDS[source.kind], cpu=target, task=task, duration=self._table(source.duration),
-            **self._arrival(name, source.arrival),
+            vector=SOFTIRQ_VECTORS.index(source.vector or "net_rx"), **self._arrival(name, source.arrival),
         )  # fmt: skip
 
     def _arrival(self, name: str, arrival: Arrival) -> dict[str, Any]:
@@ -259,13 +304,11 @@ class _Assembler:
         kernel = self._add_kernel(guest.kernel, len(rows), guest=True)
         isolation = guest.kernel.isolation(range(len(rows)))
         for cpu, carrier in enumerate(rows):
-            self.builder.cpu(
-                f"{guest.name}/cpu{cpu}", kernel, carrier=carrier, nohz_full=cpu in isolation.nohz_full,
-                isolated=cpu in isolation.domain,
-            )  # fmt: skip
+            self._add_cpu(guest.name, kernel, guest.kernel, isolation, cpu, carrier)
         self.builder.domains[kernel] = guest_domains(
             guest.placement.cpu_topology, len(rows), isolation, guest.kernel.release.series
         )
+        self._add_kernel_threads(guest.name, kernel, guest.kernel, isolation)
         self._add_guest_noise(guest, kernel, isolation)
         workload = guest.model.workload
         cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)
@@ -278,7 +321,7 @@ class _Assembler:
     def _add_guest_noise(self, guest: Guest, kernel: int, isolation: Isolation) -> None:
         profile: Profile = self.host.profile
         for source, cpus in profile.guest_noise_on(isolation, guest.placement.vcpus):
-            self._add_noise(guest.name, kernel, source, cpus)
+            self._add_noise(guest.name, kernel, guest.kernel, source, cpus)
         for item in profile.emulator:
             name = f"{guest.name}/emulator/{item.name}"
             self.builder.source(

@@ -27,7 +27,7 @@ def host_tasks(scenario: Scenario, host: Host) -> tuple[HostTask, ...]:
     for guest in guests_of(scenario, host):
         found += _threads(guest, everywhere)
     for name, task in scenario.model.workload.tasks.items():
-        policy = task.policy.removeprefix("SCHED_").lower()
+        policy = task.effective_policy(scenario.model.workload.settings.default_policy)
         found.append(HostTask(name, policy, task.priority or 0, frozenset(task.cpus or everywhere)))
     test = scenario.model.workload.cyclictest
     if test is not None:

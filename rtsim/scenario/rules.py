@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rtsim.engine import state
 from rtsim.kernel import Kernel
+from rtsim.kernel.kernel import PREEMPTION_MODELS
 
 __all__ = ["scheduler_fields"]
 
@@ -41,7 +42,10 @@ def scheduler_fields(kernel: Kernel, cpus: int) -> dict[str, int]:
         "reweight_defect": int(rules.reweight_defect),
         "yield_forfeits": int(rules.yield_forfeits),
         "clock_skip": int(rules.clock_skip),
-        "lazy": int(kernel.preempt == "lazy"),
+        "preempt": PREEMPTION_MODELS.index(kernel.preempt),
+        "force_irqthreads": int(kernel.force_irqthreads),
+        "softirq_defers": int(rules.softirq_defers),
+        "timer_migration": int(kernel.sysctl["timer_migration"] or 0),
         "irq_time_accounting": int(kernel.config["irq_time_accounting"]),
         "bandwidth_slice": kernel.cfs_bandwidth_slice_ns,
         "rr_ticks": kernel.rr_timeslice_ticks,

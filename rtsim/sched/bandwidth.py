@@ -1,7 +1,7 @@
 """Bandwidth control (cpu.max): queues that ran out of run time leave their CPU until the group gets more.
 
-A pool is refilled at each end of the group's period, and queues are served in the order in which they ran out, each with
-just enough to be positive.
+A pool is refilled at each end of the group's period, and queues are served in the order in which they ran out, each
+with just enough to be positive.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _count_throttled(s: State, queue: int, change: int) -> None:
 
 @handler
 def _take_away(s: State, queue: int) -> bool:
-    """Dequeue the entities that stand for `queue` as far up as they have nothing else; return whether up to the root."""
+    """Dequeue what stands for `queue` as far up as there is nothing else; return whether up to the root."""
     q = s.cfs_rqs[queue]
     queued, runnable, idle = q.h_nr_running, q.h_nr_runnable, q.h_nr_idle
     entity = q.entity
@@ -186,6 +186,6 @@ def end_period(s: State, group: int) -> None:
 @handler
 def end_slack(s: State, group: int) -> None:
     """Hand on what queues that went empty have given back (do_sched_cfs_slack_timer)."""
-    if not runtime.refresh_within(s, group, runtime.LEAST_EXPIRATION_NS):
-        if s.groups[group].runtime > s.kernels[s.groups[group].kernel].bandwidth_slice:
-            _distribute(s, group)
+    enough = s.groups[group].runtime > s.kernels[s.groups[group].kernel].bandwidth_slice
+    if enough and not runtime.refresh_within(s, group, runtime.LEAST_EXPIRATION_NS):
+        _distribute(s, group)

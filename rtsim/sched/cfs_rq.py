@@ -73,11 +73,11 @@ def dequeue_entity(s: State, entity: int, sleep: bool, may_delay: bool) -> bool:
     q = s.cfs_rqs[queue]
     update_curr(s, queue)
     clear_buddies(s, entity)
-    if sleep and may_delay and s.kernels[kernel_of(s, queue)].delay_dequeue == 1:
-        if not eevdf.eligible(s, queue, e.vruntime):
-            update_load_avg(s, entity)
-            _set_delayed(s, entity)
-            return False
+    delays = sleep and may_delay and s.kernels[kernel_of(s, queue)].delay_dequeue == 1
+    if delays and not eevdf.eligible(s, queue, e.vruntime):
+        update_load_avg(s, entity)
+        _set_delayed(s, entity)
+        return False
     update_load_avg(s, entity)
     if not is_cfs(s, queue):
         eevdf.save_lag(s, queue, entity)

@@ -98,7 +98,7 @@ def block_task(s: State, cpu: int, task: int) -> None:
 
 @handler
 def update_curr(s: State, cpu: int) -> None:
-    """Charge the running task up to the run queue's clock."""
+    """Charge the running task, or idleness, up to the run queue's clock."""
     which = class_of(s, s.cpus[cpu].curr)
     if which == FAIR_CLASS:
         fair.update_curr_fair(s, cpu)
@@ -108,6 +108,8 @@ def update_curr(s: State, cpu: int) -> None:
         deadline.update_curr_dl(s, cpu)
     elif which == STOP_CLASS:
         stop.update_curr_stop(s, cpu)
+    else:
+        fair_server.update_curr_idle(s, cpu)
 
 
 @handler

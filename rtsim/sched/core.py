@@ -8,6 +8,7 @@ from rtsim.engine.random import cost
 from rtsim.engine.state import (
     FIFO,
     RESCHED,
+    RESCHED_LAZY,
     RR,
     RUNNABLE,
     T_CFS_PERIOD,
@@ -39,6 +40,7 @@ from rtsim.sched import (
     rt_bandwidth,
     select,
 )
+from rtsim.sched.cfs_rq import requeue_delayed
 
 __all__ = [
     "account_curr",
@@ -51,6 +53,7 @@ __all__ = [
     "task_tick",
     "try_to_wake_up",
     "wake_pending",
+    "wake_up",
     "yield_current",
 ]
 
@@ -69,7 +72,7 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
     if s.entities[task].delayed == 1:  # still queued: it stays where it is
         resched.update_rq_clock(s, t.cpu)
         trace.record(s, TR_WAKING, t.cpu, task, 0)
-        fair.requeue_delayed(s, task)
+        requeue_delayed(s, task)
         if s.cpus[t.cpu].curr != task:
             migrate.wakeup_preempt(s, t.cpu, task)
         return
@@ -104,6 +107,21 @@ def wake_pending(s: State, cpu: int) -> int:
 
 
 @handler
+def wake_up(s: State, task: int, here: int) -> int:
+    """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
+    try_to_wake_up(s, task, here)
+    t = s.tasks[task]
+    target = s.cpus[t.cpu]
+    k = s.kernels[target.kernel]
+    work = cost(s, here, k.wake)
+    if s.entities[task].depth > 0:
+        work += s.entities[task].depth * cost(s, here, k.cgroup_level)
+    if target.curr >= 0 and fair.is_fair(s, target.curr):
+        work += cost(s, here, k.preempt_fair)
+    return work
+
+
+@handler
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr
@@ -128,8 +146,8 @@ def task_tick(s: State, cpu: int) -> None:
     resched.update_rq_clock(s, cpu)
     if s.cpus[cpu].curr < 0:
         return
-    if s.cpus[cpu].need_resched == 2:  # a lazy mark waits for the tick at most
-        s.cpus[cpu].need_resched = 1
+    if s.cpus[cpu].need_resched == RESCHED_LAZY:  # it waits for the tick at most
+        s.cpus[cpu].need_resched = RESCHED
     classes.task_tick(s, cpu)
     if s.kernels[s.cpus[cpu].kernel].spread == 1:
         pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
@@ -162,6 +180,9 @@ def run_sched_timer(s: State, timer: int) -> None:
     elif t.kind == T_RT_PERIOD:
         rt_bandwidth.end_period(s, t.entity)
     elif t.kind == T_FAIR_SERVER:
+        resched.update_rq_clock(s, t.entity)
+        if s.kernels[s.cpus[t.entity].kernel].fair_server_idle_wait == 1:
+            classes.update_curr(s, t.entity)  # what runs is charged first
         fair_server.end_wait(s, t.entity)
     elif t.kind == T_DEADLINE:
         deadline.end_throttle(s, t.entity)

@@ -23,6 +23,7 @@ __all__ = [
     "protected",
     "reweight",
     "save_lag",
+    "turn_left",
     "update_deadline",
 ]
 
@@ -182,6 +183,23 @@ def lost_protection(s: State, queue: int, entity: int) -> bool:
     if k.preempt_short == 0 or protected(s, queue, entity):
         return False
     return k.protection >= PARITY_VPROT or not eligible(s, queue, s.entities[entity].vruntime)
+
+
+@handler
+def turn_left(s: State, queue: int) -> int:
+    """Return the virtual time until what runs in `queue` has used its request up, or has to give way before (ns)."""
+    q = s.cfs_rqs[queue]
+    k = s.kernels[kernel_of(s, queue)]
+    e = s.entities[q.curr]
+    left = e.deadline - e.vruntime
+    if k.preempt_short == 0 or q.nr_running < 2:
+        return left
+    if k.protection >= PARITY_VPROT:
+        return min(left, e.protect - e.vruntime)
+    if not protected(s, queue, q.curr) and q.avg_load > 0:
+        # eligible up to the mean of the others: its own weight stands on both sides of the comparison
+        left = min(left, q.min_vruntime + q.avg_vruntime // q.avg_load + 1 - e.vruntime)
+    return left
 
 
 @handler

@@ -11,6 +11,7 @@ from rtsim.sched import bandwidth, cfs, eevdf, fair_server, runtime, tasklist, t
 from rtsim.sched.account import update_curr
 from rtsim.sched.cfs_rq import dequeue_entity, enqueue_entity, h_add, requeue_delayed
 from rtsim.sched.entity import (
+    NICE_0_WEIGHT,
     clear_buddies,
     dequeue_timeline,
     enqueue_timeline,
@@ -180,16 +181,13 @@ def task_tick_fair(s: State, cpu: int) -> None:
 
 @handler
 def slice_end_in(s: State, cpu: int) -> int:
-    """Return how long the running fair task has to run before charging it in its own queue changes anything (ns)."""
-    curr = s.cpus[cpu].curr
-    e = s.entities[curr]
-    if is_cfs(s, e.queue):
-        return NEVER
+    """Return how long the running fair task has to run before charging it in its own queue marks the CPU (ns)."""
+    e = s.entities[s.cpus[cpu].curr]
     pending = clock_task(s, cpu) - s.cpus[cpu].clock + s.m[0].now - e.exec_start
-    left = (e.deadline - e.vruntime) * e.weight // 1024 + 1 - pending
-    if s.cfs_rqs[e.queue].nr_running > 1 and eevdf.lost_protection(s, e.queue, curr):
-        return 0
-    return max(left, 0)
+    left = runtime.left(s, e.queue)
+    if not is_cfs(s, e.queue):
+        left = min(left, eevdf.turn_left(s, e.queue) * e.weight // NICE_0_WEIGHT + 1)
+    return left if left == NEVER else max(left - pending, 0)
 
 
 @handler

@@ -1,8 +1,9 @@
 """The fair server: a deadline reservation of each CPU that serves the fair class when others starve it (since 6.12).
 
 It starts with the first fair task and waits, deferred, for the last moment at which its budget fits before its
-deadline. Whatever fair tasks run until then, and idle time, counts as service: a whole budget of that starts another
-period. Only if the moment comes with budget left, the server runs: it picks from the fair class, above every realtime task.
+deadline. Whatever fair tasks run until then, and idle time, counts as service: a whole budget of it starts another
+period. Only if the moment comes with budget left, the server runs: it picks from the fair class, above every realtime
+task.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from rtsim.sched.dl_entity import (
     server_of,
     update_curr_dl_se,
 )
-from rtsim.sched.resched import clock_task, resched_curr, update_rq_clock
+from rtsim.sched.resched import clock_task, resched_curr
 
-__all__ = ["charge", "end_wait", "note_idle", "start", "start_idle", "stop", "update_idle_time"]
+__all__ = ["charge", "end_wait", "note_idle", "start", "start_idle", "stop", "update_curr_idle", "update_idle_time"]
 
 LEAST_WAIT_NS = 1_000_000
 """A wait that would go on for less is over (dl_server_min_res)."""
@@ -65,6 +66,13 @@ def update_idle_time(s: State, cpu: int) -> None:
 
 
 @handler
+def update_curr_idle(s: State, cpu: int) -> None:
+    """Charge the server with idle time wherever a task would be charged; before idle-wait came, no release did."""
+    if s.kernels[s.cpus[cpu].kernel].fair_server_idle_wait == 1:
+        update_idle_time(s, cpu)
+
+
+@handler
 def note_idle(s: State, cpu: int) -> None:
     """Charge the server with idle time that ends because a fair task is queued; others may have been queued before."""
     if s.cpus[cpu].curr < 0 and s.cpus[cpu].nr_running == 0:
@@ -101,12 +109,14 @@ def stop(s: State, cpu: int) -> None:
 
 @handler
 def end_wait(s: State, cpu: int) -> None:
-    """Do what the server's timer is for: let it run, or wait on for what was served meanwhile (dl_server_timer)."""
+    """Do what the server's timer is for: let it run, or wait on for what was served meanwhile (dl_server_timer).
+
+    The clock of `cpu` has been read.
+    """
     server = server_of(s, cpu)
     d = s.dl_entities[server]
     if d.throttled == 0:
         return
-    update_rq_clock(s, cpu)
     clock = s.cpus[cpu].clock
     if d.defer_idle == 1:
         stop(s, cpu)

@@ -42,7 +42,9 @@ def decay_load(value: int, periods: int) -> int:
         return 0
     value >>= periods // LOAD_AVG_PERIOD
     factor = _INVERSE[periods % LOAD_AVG_PERIOD]
-    return ((value >> 32) * factor) + (((value & 4294967295) * factor) >> 32)
+    # a product of two 32-bit numbers does not fit into a signed 64-bit one: the lower half in two steps
+    upper, middle, lower = value >> 32, (value >> 16) & 0xFFFF, value & 0xFFFF
+    return upper * factor + ((middle * factor + (lower * factor >> 16)) >> 16)
 
 
 @handler

@@ -14,13 +14,14 @@ from rtsim.engine.state import IDLE_POLICY, RUNNABLE, SLEEPING, State
 from rtsim.sched import core, fair, groups, migrate, resched
 from rtsim.sched.entity import virtual
 
-__all__ = ["COLUMNS", "SWITCH", "TICK", "UNKNOWN", "UNTRACED", "WAKEUP", "replay"]
+__all__ = ["COLUMNS", "KEEP", "SWITCH", "TICK", "UNKNOWN", "UNTRACED", "WAKEUP", "replay"]
 
-WAKEUP, TICK, SWITCH = 0, 1, 2
+WAKEUP, TICK, SWITCH, KEEP = 0, 1, 2, 3
+"""The last: schedule() let the running task go on."""
 COLUMNS = ("time", "kind", "task", "weight", "charged", "vruntime", "resched", "next")
 """Of one decision: ns; what; who woke or runs or leaves (-1 idle); the running task's weight (0: none); ns of
-its traced charges since the decision before, and its vruntime after that (or UNTRACED); whether the CPU is marked, or the leaving
-task stays runnable; who is next."""
+its traced charges since the decision before, and its vruntime after that (or UNTRACED); whether the CPU is marked, or
+the leaving task stays runnable; who is next."""
 STAMP_NS = 4_000
 """Events are stamped in us, some after what they tell: a charge that differs from the stamps by less is the exact one;
 one that differs by more is of several, the first of which were not traced."""
@@ -31,7 +32,7 @@ UNKNOWN = -2
 
 @entry_point
 def replay(s: State, events: Any, answers: Any) -> None:
-    """Put each row of `events` to CPU 0 of `s`; `answers` gets who is next at switches, whether to mark at the others."""
+    """Put each row of `events` to CPU 0 of `s`; `answers` gets who is next at switches, the mark at the others."""
     for row in range(len(events)):
         kind = events[row, 1]
         _run_timers(s, events[row, 0])
@@ -45,15 +46,17 @@ def replay(s: State, events: Any, answers: Any) -> None:
             answers[row] = s.cpus[0].need_resched
             if s.cpus[0].curr >= 0 and events[row, 6] == 0:
                 s.tasks[s.cpus[0].curr].to_tail = 0
+        elif kind == KEEP:
+            answers[row] = core.pick_next_task(s, 0)
         else:
             answers[row] = _switch(s, events[row, 2], events[row, 6] == 1, events[row, 7])
-        if kind != SWITCH:
+        if kind < SWITCH:
             s.cpus[0].need_resched = events[row, 6]
 
 
 @handler
 def _run_timers(s: State, until: int) -> None:
-    """Run the scheduler's own timers that expire up to `until`: periods of throttling, which no recorded event tells."""
+    """Run the scheduler's own timers that expire up to `until`: no recorded event tells of them."""
     while s.cpus[0].sched_timer_at <= until:
         s.m[0].now = s.cpus[0].sched_timer_at
         core.run_sched_timer(s, sched_timers.pop_expired(s, 0))
@@ -63,10 +66,11 @@ def _run_timers(s: State, until: int) -> None:
 def _reweight(s: State, weight: int) -> None:
     """Follow a change of the running task's nice value: it takes effect before anything is charged."""
     curr = s.cpus[0].curr
-    if curr >= 0 and weight > 0 and fair.is_fair(s, curr) and s.entities[curr].weight != weight:
-        if s.tasks[curr].policy != IDLE_POLICY:
-            s.entities[curr].exec_start = s.cpus[0].clock
-            groups.reweight_entity(s, curr, weight << 10)
+    if curr < 0 or weight == 0 or not fair.is_fair(s, curr) or s.tasks[curr].policy == IDLE_POLICY:
+        return
+    if s.entities[curr].weight != weight:
+        s.entities[curr].exec_start = s.cpus[0].clock
+        groups.reweight_entity(s, curr, weight << 10)
 
 
 @handler
@@ -94,7 +98,7 @@ def _wake(s: State, task: int) -> int:
 
 @handler
 def _appear(s: State, task: int) -> None:
-    """Queue a `task` that the recording shows for the first time: it had been queued before, or comes from elsewhere."""
+    """Queue a `task` that the recording shows for the first time: it was queued before, or comes from elsewhere."""
     if task >= 0 and s.tasks[task].state != RUNNABLE:
         s.tasks[task].state = RUNNABLE
         resched.update_rq_clock(s, 0)

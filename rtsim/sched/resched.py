@@ -1,15 +1,15 @@
 """Marking a CPU to reschedule, and its run queue clock.
 
-The clock is read when the kernel reads it, not whenever time is asked for: a reschedule that a wake-up asked for goes on
-with the wake-up's reading, so the switch that follows is charged to the woken task.
+The clock is read when the kernel reads it, not whenever time is asked for: a reschedule that a wake-up asked for goes
+on with the wake-up's reading, so the switch that follows is charged to the woken task.
 """
 
 from __future__ import annotations
 
-from rtsim.engine import calendar
+from rtsim.engine import calendar, idle
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
-from rtsim.engine.state import NEVER, RESCHED, RESCHED_LAZY, State
+from rtsim.engine.state import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, State
 
 __all__ = [
     "clock_task",
@@ -31,14 +31,19 @@ def ipi_slot(s: State, cpu: int) -> int:
 
 @handler
 def send_ipi(s: State, cpu: int) -> None:
-    """Let an interrupt fly to `cpu`, unless one is under way."""
-    if calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
-        calendar.arm(s, ipi_slot(s, cpu), s.m[0].now + cost(s, cpu, s.kernels[s.cpus[cpu].kernel].ipi))
+    """Let an interrupt fly to `cpu`, unless one is under way; an idle CPU that polls sees what is up without."""
+    if calendar.slot_time(s, ipi_slot(s, cpu)) != NEVER:
+        return
+    c = s.cpus[cpu]
+    arrival = s.m[0].now
+    if c.bottom != IDLE or not idle.polls(s, cpu):
+        arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
+    calendar.arm(s, ipi_slot(s, cpu), arrival)
 
 
 @handler
 def resched_curr(s: State, cpu: int) -> None:
-    """Mark `cpu` to reschedule as soon as its preemption model lets it; another CPU than this gets an interrupt."""
+    """Mark `cpu` to reschedule as soon as it may; another CPU than this gets an interrupt, or polls for the mark."""
     c = s.cpus[cpu]
     if c.need_resched == RESCHED:
         return
@@ -49,9 +54,9 @@ def resched_curr(s: State, cpu: int) -> None:
 
 @handler
 def resched_curr_lazy(s: State, cpu: int) -> None:
-    """Mark `cpu` for the fair class: under lazy preemption it may go on to its next entry to the kernel, or the tick."""
+    """Mark `cpu` for the fair class: under lazy preemption it may go on to its next entry to the kernel."""
     c = s.cpus[cpu]
-    if s.kernels[c.kernel].lazy == 0 or c.curr < 0:
+    if s.kernels[c.kernel].preempt != PREEMPT_LAZY or c.curr < 0:
         resched_curr(s, cpu)
     elif c.need_resched == 0:
         c.need_resched = RESCHED_LAZY

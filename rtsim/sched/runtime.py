@@ -11,7 +11,14 @@ from rtsim.engine.state import NEVER, State
 from rtsim.sched.entity import kernel_of
 from rtsim.sched.resched import resched_curr
 
-__all__ = ["LEAST_EXPIRATION_NS", "account_cfs_rq_runtime", "assign_cfs_rq_runtime", "refresh_within", "start_period", "start_slack"]
+__all__ = [
+    "LEAST_EXPIRATION_NS",
+    "account_cfs_rq_runtime",
+    "assign_cfs_rq_runtime",
+    "refresh_within",
+    "start_period",
+    "start_slack",
+]
 
 SLACK_PERIOD_NS = 5_000_000
 LEAST_EXPIRATION_NS = 2_000_000
@@ -55,6 +62,15 @@ def account_cfs_rq_runtime(s: State, queue: int, delta: int) -> None:
         return
     if not assign_cfs_rq_runtime(s, queue, s.kernels[kernel_of(s, queue)].bandwidth_slice) and q.curr >= 0:
         resched_curr(s, q.cpu)
+
+
+@handler
+def left(s: State, queue: int) -> int:
+    """Return what `queue` may run before it asks its group for more (ns), NEVER where there is no limit."""
+    q = s.cfs_rqs[queue]
+    if q.group < 0 or s.groups[q.group].quota == 0:
+        return NEVER
+    return max(q.runtime_remaining, 0)
 
 
 @handler

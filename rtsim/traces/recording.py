@@ -46,6 +46,11 @@ class Repetition:
     def _start(self, task: str) -> int:
         return int(_object(self.folder / f"{task}.json", "t0_ns")["t0_ns"])
 
+    def late_ns(self, task: str) -> int:
+        """How long after `start_ns` a task was first in its own code: realtime hogs may have kept it from the CPU."""
+        told = _object(self.folder / f"{task}.json", "t0_ns", "start_ns")
+        return int(told["start_ns"]) - int(told["t0_ns"])
+
     def rows(self, file: str) -> list[tuple[int, ...]]:
         """Return the lines of ``TASK.lat`` (target, latency, response) or ``TASK.gap`` (time, gap), in ns.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from rtsim.engine.builder import Builder
 from rtsim.kernel import Kernel
 from rtsim.kernel.weights import NICE_0_WEIGHT
 from rtsim.scenario.rules import scheduler_fields
-from rtsim.sched.replay import SWITCH, TICK, UNKNOWN, UNTRACED, WAKEUP, replay
+from rtsim.sched.replay import KEEP, SWITCH, TICK, UNKNOWN, UNTRACED, WAKEUP, replay
 from rtsim.traces.recording import Case, Recording
 from rtsim.validation.replay import Decision, Thread, decisions
 from rtsim.workload.policies import POLICIES
@@ -21,7 +22,10 @@ from rtsim.workload.policies import POLICIES
 __all__ = ["Agreement", "Miss", "agreement"]
 
 KINDS = {"wakeup": WAKEUP, "tick": TICK, "switch": SWITCH}
-IDLE = -1
+IDLE = NOBODY = -1
+UNCHARGED = (-1, UNTRACED)
+SAME_INTERRUPT_NS = 100_000
+"""A switch, or another wake-up in the interrupt, follows a mark sooner than this."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,7 @@ def agreement(recording: Recording, case: Case, cpu: int = 3) -> Agreement:
     names = {IDLE: "idle", **{row: thread.name for row, thread in enumerate(threads)}}
     told = [row for row in range(len(events)) if events[row, 1] == SWITCH and answers[row] != UNKNOWN]
     misses = [
-        Miss(
-            found[row].time_ns,
-            *(names[int(number)] for number in (events[row, 2], events[row, 7], answers[row])),
-        )
+        Miss(int(events[row, 0]), *(names[int(number)] for number in (events[row, 2], events[row, 7], answers[row])))
         for row in told
         if answers[row] != events[row, 7]
     ]
@@ -146,7 +147,7 @@ def _add_groups(builder: Builder, recording: Recording, case: Case) -> dict[str,
     return rows
 
 
-def _limits(settings: Mapping[str, str]) -> dict[str, int]:
+def _limits(settings: Mapping[str, str]) -> dict[str, Any]:
     """Return a cgroup's settings as the builder takes them."""
     quota_us = int(settings.get("cpu.cfs_quota_us", -1))
     return {
@@ -158,7 +159,8 @@ def _limits(settings: Mapping[str, str]) -> dict[str, int]:
 
 def _events(found: Sequence[Decision], rows: dict[int, int]) -> npt.NDArray[np.int64]:
     table = []
-    for decision, weight in zip(found, _running_weights(found), strict=True):
+    weights = _running_weights(found)
+    for number, (decision, weight) in enumerate(zip(found, weights, strict=True)):
         time_ns = decision.charges[-1].time_ns if decision.charges else decision.time_ns
         charged, vruntime = _charged(decision)
         thread, following = decision.thread, decision.next
@@ -168,7 +170,15 @@ def _events(found: Sequence[Decision], rows: dict[int, int]) -> npt.NDArray[np.i
                 charged, vruntime, int(decision.resched), rows.get(following.pid, IDLE) if following else IDLE,
             )
         )  # fmt: skip
+        if decision.resched and decision.kind != "switch" and _kept(found, number):
+            table.append((time_ns, KEEP, NOBODY, weight, *UNCHARGED, 0, NOBODY))
     return np.array(table, np.int64)
+
+
+def _kept(found: Sequence[Decision], number: int) -> bool:
+    """Tell whether the running task went on although its CPU was marked: nothing else follows at once."""
+    following = found[number + 1] if number + 1 < len(found) else None
+    return following is None or following.time_ns - found[number].time_ns > SAME_INTERRUPT_NS
 
 
 def _running_weights(found: Sequence[Decision]) -> list[int]:
@@ -185,7 +195,7 @@ def _running_weights(found: Sequence[Decision]) -> list[int]:
 def _charged(decision: Decision) -> tuple[int, int]:
     """Return what the running task is seen charged up to this decision (ns), and its vruntime then."""
     if not decision.charges:
-        return -1, UNTRACED
+        return UNCHARGED
     vruntime = decision.charges[-1].vruntime_ns
     if vruntime is None:
         vruntime = UNTRACED

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from rtsim.kernel.features import features
+from rtsim.kernel.release import Release
 from rtsim.traces.recording import Case, Recording, Repetition
 from rtsim.traces.rtwl import RtwlTask
 
@@ -21,11 +24,15 @@ HOGS_BEFORE_US = 10_000
 HOGS_SPREAD_US = 8_000
 """rtwl's hogs start 10 ms before the first release; which of them is first, and how far it gets in its slice until the
 next, decides which of several stable cycles follows, so each seed has its own starts."""
+SET_UP_US = 10
+"""What rtwl computes to set a task up, before it first sleeps (assumed; the recorded first turns last 10 to 25 us)."""
+LATE_US = 20_000
+"""rtwl's tasks are in their own code this soon after they are told to, unless others keep the CPU from them."""
 UNTRACED: Mapping[str, Any] = {
     "costs": {
         "irq_entry": {"constant": "0.25 us"}, "timer_irq": {"constant": "1.3 us"}, "wake": {"constant": "1.3 us"},
         "context_switch": {"constant": "0 us"}, "syscall_exit": {"constant": "0 us"},
-        "preempt_fair": {"constant": "1 us"}, "tick": {"constant": "2.6 us"}, "ktimers": {"constant": "4.2 us"},
+        "preempt_fair": {"constant": "1 us"}, "tick": {"constant": "2.6 us"}, "ktimers": {"constant": "0.8 us"},
     }
 }  # fmt: skip
 """cyclictest ran without the tracer: a wake-up on an idle CPU takes 7 us in place of 16.5 (data/recorded/README.md).
@@ -62,7 +69,7 @@ def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence
         host["profile_overrides"] = UNTRACED
     scenario: dict[str, Any] = {
         "host": host,
-        "workload": _workload(case, release_us, seed),
+        "workload": _workload(recording, case, repetition, release_us, seed),
         "duration": f"{case.duration_ns // US + release_us} us",
         "warmup": "0 us",
         "seed": seed,
@@ -74,16 +81,24 @@ def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence
 
 
 def start_us(scenario: Mapping[str, Any], task: str) -> int:
-    """Return when a task of `scenario_of` starts: its own time, in which its share is counted, runs from there."""
-    return int(scenario["workload"]["tasks"][task].get("delay", 0))
+    """Return when a task of `scenario_of` starts: its own time, in which its share is counted, runs from there.
+
+    A periodic one is first released a period later.
+    """
+    written = scenario["workload"]["tasks"][task]
+    begin = written.get("phases", {}).get("begin")
+    return int(written.get("delay", 0)) + (begin["timer"]["period"] if begin else 0)
 
 
 def _phase_us(recording: Recording, repetition: Repetition) -> int:
     return repetition.start_ns % (10**9 // recording.hz) // US
 
 
-def _workload(case: Case, release_us: int, seed: int) -> dict[str, Any]:
-    workload: dict[str, Any] = {"tasks": {task.name: _task(task, release_us, seed) for task in case.tasks}}
+def _workload(recording: Recording, case: Case, repetition: Repetition, release_us: int, seed: int) -> dict[str, Any]:
+    tasks = [task if _has_slices(recording) else replace(task, slice_us=0) for task in case.tasks]
+    workload: dict[str, Any] = {
+        "tasks": {task.name: _task(task, release_us, seed, _late_us(repetition, task)) for task in tasks}
+    }
     if case.cyclictest is not None:
         run = case.cyclictest
         cpus = [run.cpu] if run.cpu is not None else list(case.tasks[0].cpus)
@@ -93,18 +108,31 @@ def _workload(case: Case, release_us: int, seed: int) -> dict[str, Any]:
     return workload
 
 
-def _task(task: RtwlTask, release_us: int, seed: int) -> dict[str, Any]:
+def _has_slices(recording: Recording) -> bool:
+    """Tell whether the kernel heeds sched_attr.sched_runtime of fair tasks; older ones pass it over without a word."""
+    return features(Release.parse(recording.release), 1).custom_slice
+
+
+def _late_us(repetition: Repetition, task: RtwlTask) -> int:
+    """Return how late a task came to its own code, beyond what any does: a realtime hog had its CPU first."""
+    late_us = repetition.late_ns(task.name) // US - task.delay_us
+    return late_us if late_us > LATE_US else 0
+
+
+def _task(task: RtwlTask, release_us: int, seed: int, late_us: int) -> dict[str, Any]:
+    begin_us = release_us + task.delay_us + late_us
+    if not late_us:
+        # Text as seed: the same numbers on every machine and for every Python.
+        spread_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US)
+        first_us = release_us - HOGS_BEFORE_US + spread_us
+        begin_us = begin_us if task.kind == "hog" and task.delay_us else first_us
     written: dict[str, Any] = {
         "policy": f"SCHED_{task.policy.upper()}",
         "priority": task.priority if task.policy in ("fifo", "rr") else task.nice,
         "cpus": list(task.cpus),
-        "delay": release_us + task.delay_us,
-        **_behaviour(task),
+        "delay": begin_us,
+        **_behaviour(task, release_us + task.delay_us - begin_us),
     }
-    if task.kind == "hog" and not task.delay_us:
-        # Text as seed: the same numbers on every machine and for every Python.
-        spread_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US)
-        written["delay"] = release_us - HOGS_BEFORE_US + spread_us
     if task.cgroup:
         written["taskgroup"] = task.cgroup
     if task.slice_us:
@@ -114,13 +142,23 @@ def _task(task: RtwlTask, release_us: int, seed: int) -> dict[str, Any]:
     return written
 
 
-def _behaviour(task: RtwlTask) -> dict[str, Any]:
+def _behaviour(task: RtwlTask, wait_us: int) -> dict[str, Any]:
+    """Return what a task does, `wait_us` before it counts its periods."""
     if task.kind == "hog":
         return {"run": -1}
     if task.kind == "burst":
         return {"loop": -1, "run": task.run_us, "sleep": task.sleep_us}
-    timer = {"ref": "unique", "period": task.period_us, "mode": "absolute"}
-    return {"loop": -1, "run": task.work_us, "timer": timer, "overrun": "skip"}
+    # Its first turn, in which it sets itself up, decides what it is owed from then on.
+    missed = max(0, -wait_us // task.period_us + 1)
+    first_us = wait_us if wait_us > 0 else wait_us + missed * task.period_us
+    timer = {"ref": task.name, "mode": "absolute"}
+    return {
+        "overrun": "skip",
+        "phases": {
+            "begin": {"loop": 1, "run": SET_UP_US, "timer": {**timer, "period": first_us}},
+            "periods": {"loop": -1, "timer": {**timer, "period": task.period_us}, "run": task.work_us},
+        },
+    }
 
 
 def _group(settings: Mapping[str, str]) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class Cgroups:
         for path, model in self.models.items():
             runtime = (model.rt_runtime or 0) * US if self._rt_groups() and model.rt_runtime != -1 else NONE
             rows[path] = builder.group(
-                path, parent=rows[path.rpartition("/")[0]], shares=model.effective_shares(), idle=model.idle,
+                path, parent=rows[path.rpartition("/")[0]], shares=model.effective_shares(), idle=model.idle == 1,
                 quota_ns=NONE if model.bandwidth.quota is None else model.bandwidth.quota * US,
                 period_ns=model.bandwidth.period * US, burst_ns=model.burst * US, rt_runtime_ns=runtime,
                 rt_period_ns=model.rt_period * US,

@@ -26,12 +26,12 @@ REALTIME = ("fifo", "rr")
 
 POLICIES = {
     "stop": state.STOP,
+    "deadline": state.DEADLINE,
     "fifo": state.FIFO,
     "rr": state.RR,
     "other": state.OTHER,
     "batch": state.BATCH,
     "idle": state.IDLE_POLICY,
-    "deadline": state.DEADLINE,
 }
 """What the engine calls each policy; ``stop`` is the kernel's own."""
 

@@ -16,7 +16,10 @@ MS = 1_000_000
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
+    "irq_thread_hard", "ktimers", "softirq_exit",
 )  # fmt: skip
+
+RULES = ("preempt", "force_irqthreads", "softirq_defers", "timer_migration", "idle_polls")
 
 durations = st.one_of(st.just(0), st.integers(1, 20 * US))
 long_durations = st.one_of(st.integers(1, 50 * US), st.integers(1, 2 * MS))
@@ -28,6 +31,12 @@ def kernels(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "tick_ns": draw(st.sampled_from([1 * MS, 4 * MS])),
         "fair": draw(st.integers(0, 1)),
+        "preempt": draw(st.integers(es.PREEMPT_NONE, es.PREEMPT_RT)),
+        "force_irqthreads": draw(st.integers(0, 1)),
+        "softirq_defers": draw(st.integers(0, 1)),
+        "timer_migration": draw(st.integers(0, 1)),
+        "idle_polls": draw(st.integers(0, 1)),
+        "softirq_threads": draw(st.sampled_from([(), ("ksoftirqd",), ("ksoftirqd", "ktimers")])),
         "costs": {name: [draw(durations), draw(durations)] for name in COSTS},
         "vm_exit": [draw(durations) for _ in range(4)],
     }
@@ -67,6 +76,8 @@ def noises(draw: st.DrawFn, cpus: int, guest_cpus: int) -> list[dict[str, Any]]:
             "policy": draw(st.sampled_from([es.STOP, es.FIFO, es.OTHER])),
             "kthread": draw(st.booleans()),
             "locked": draw(st.booleans()),
+            "vector": draw(st.integers(0, es.VECTORS - 1)),
+            "threaded": draw(st.booleans()),
             "arrival": draw(st.sampled_from(["periodic", "renewal", "bursts"])),
             "interval": [draw(st.integers(100 * US, 1 * MS)), draw(st.integers(1, 3 * MS))],
             "duration": [draw(durations), draw(long_durations)],
@@ -113,6 +124,7 @@ def _kernel(b: Builder, spec: dict[str, Any], cpus: int) -> int:
         cpus, tick_ns=spec["tick_ns"], fair=spec["fair"], sched_latency=6 * MS,
         min_granularity=750 * US, wakeup_granularity=MS, base_slice=700 * US, rr_ticks=2,
         vm_exit=[b.constant(ns) for ns in spec["vm_exit"]],
+        **{name: spec[name] for name in RULES},
         **{name: _uniform(b, bounds) for name, bounds in spec["costs"].items()},
     )  # fmt: skip
 
@@ -135,6 +147,19 @@ def _step(b: Builder, spec: dict[str, Any], step: str, ns: int, shared: list[int
         "affinity": [Op(es.OP_AFFINITY, b.mask(spec["cpus"][:1]), 1)],
     }
     return steps[step]
+
+
+def _add_softirq_threads(b: Builder, level: str, kernel: int, spec: dict[str, Any]) -> None:
+    timers = {es.VEC_TIMER, es.VEC_HRTIMER}
+    vectors = {
+        "ktimers": timers,
+        "ksoftirqd": set(range(es.VECTORS)) - (timers if "ktimers" in spec["softirq_threads"] else set()),
+    }
+    first = b.kernels[kernel]["cpu_base"]
+    for role in spec["softirq_threads"]:
+        policy, priority = (es.FIFO, 1) if role == "ktimers" else (es.OTHER, 0)
+        for cpu in range(first, first + b.kernels[kernel]["cpu_count"]):
+            b.softirq_thread(f"{level}/{role}/{cpu}", cpu, role, policy, priority, vectors=vectors[role])
 
 
 def _add_tasks(b: Builder, kernel: int, level: str, specs: list[dict[str, Any]]) -> list[int]:
@@ -179,6 +204,8 @@ def _add_noise(
             task = b.server(
                 f"{level}/kthread{number}", kernel, [local], spec["policy"], 5, kthread=int(spec["kthread"])
             )
+    elif kind == es.NOISE_IRQ and spec["threaded"]:
+        task = b.server(f"{level}/irq{number}", kernel, [local], es.FIFO, 50, kthread=1)
     elif kind == es.NOISE_HARDWARE and spec["locked"]:
         cpu = es.NONE
     arrival: dict[str, Any] = {"interval": _uniform(b, spec["interval"])}
@@ -192,6 +219,7 @@ def _add_noise(
         cpu=cpu,
         task=task,
         locked=locked,
+        vector=spec["vector"],
         duration=_uniform(b, spec["duration"]),
         **arrival,
     )
@@ -203,6 +231,7 @@ def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Nam
     host = _kernel(b, spec["kernel"], spec["cpus"])
     for cpu in range(spec["cpus"]):
         b.cpu(f"host/cpu{cpu}", host, nohz_full=spec["nohz_full"] and cpu > 0, isolated=spec["isolated"] and cpu > 0)
+    _add_softirq_threads(b, "host", host, spec["kernel"])
     watched = _add_tasks(b, host, "host", spec["tasks"])
     vcpus: list[int] = []
     emulator = es.NONE
@@ -216,6 +245,7 @@ def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Nam
         kernels["guest"] = guest = _kernel(b, spec["guest_kernel"], len(vcpus))
         for i, vcpu in enumerate(vcpus):
             b.cpu(f"guest/cpu{i}", guest, carrier=vcpu)
+        _add_softirq_threads(b, "guest", guest, spec["guest_kernel"])
         watched += [*vcpus, emulator, *_add_tasks(b, guest, "guest", spec["guest_tasks"])]
     for number, noise in enumerate(spec["noise"]):
         _add_noise(b, number, noise, kernels, vcpus, emulator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from rtsim.engine import state as es
@@ -37,7 +38,7 @@ def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (0, 0, 0, 0), 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
-    "enqueue_remote",
+    "irq_thread_hard", "ktimers", "softirq_exit", "enqueue_remote",
 )  # fmt: skip
 
 
@@ -87,6 +88,11 @@ class Run:
         """Return (time, task switched to) on `cpu` in order; ``idle`` is nobody."""
         rows = self.records(es.TR_SWITCH)
         return [(row[0], self._name(row[3])) for row in rows if row[2] == cpu and row[0] > after_ns]
+
+    def stretches(self, name: str, until_ns: int, cpu: int = 0) -> list[tuple[int, int]]:
+        """Return (begin, length) of a task's stretches on `cpu` before `until_ns`."""
+        switches = [*(switch for switch in self.switches(cpu) if switch[0] < until_ns), (until_ns, "")]
+        return [(begin, end - begin) for (begin, who), (end, _) in pairwise(switches) if who == name]
 
     def samples(self, name: str) -> list[int]:
         """Return the latencies of a task's samples in order, ns."""

@@ -118,7 +118,7 @@ def test_what_a_wake_up_costs_depends_on_who_runs_and_how_deep_the_task_is(
     for level in range(levels):
         group = b.group(f"/{level}", parent=group)
     sleeper(b, "sleeper", MS, group=group)
-    assert [time for time in run(b, 2 * MS).times(es.TR_IRQ_EXIT) if time >= MS][0] == MS + exit_ns
+    assert next(time for time in run(b, 2 * MS).times(es.TR_IRQ_EXIT) if time >= MS) == MS + exit_ns
 
 
 def test_time_in_schedule_belongs_to_the_task_that_leaves() -> None:

@@ -57,7 +57,8 @@ def test_realtime_tasks_take_capacity() -> None:
 def stats(*, nr: int, util: int, runnable: int, weight: int = 2, capacity: int = 2_048) -> State:
     state, _ = structured().build([])
     row = state.lb_groups[group_stats.CANDIDATE]
-    row["nr_running"], row["util"], row["runnable"], row["weight"], row["capacity"] = nr, util, runnable, weight, capacity
+    row["nr_running"], row["util"], row["runnable"] = nr, util, runnable
+    row["weight"], row["capacity"] = weight, capacity
     return state
 
 
@@ -123,8 +124,8 @@ def fills_within(done: Run, limit_ns: int, until_ns: int) -> None:
             busy[cpu] = task
         waiting = [each for each, on in where.items() if busy.get(on, -1) not in (each, -1)]
         for other in range(count):
-            wanted = busy.get(other, -1) < 0 and any(int(done.state.tasks[w]["allowed"][0]) >> other & 1 for w in waiting)
-            if not wanted:
+            fits = any(int(done.state.tasks[each]["allowed"][0]) >> other & 1 for each in waiting)
+            if busy.get(other, -1) >= 0 or not fits:
                 idle_beside_waiting.pop(other, None)
             else:
                 since = idle_beside_waiting.setdefault(other, time)

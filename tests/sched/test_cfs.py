@@ -11,7 +11,7 @@ from rtsim.engine.builder import Builder
 from rtsim.engine.state import State
 from rtsim.kernel.weights import nice_weight
 from rtsim.sched import cfs
-from tests.engine.small import MS, SECOND, TICK, US, job_at, machine, run
+from tests.engine.small import MS, SECOND, US, machine, run
 from tests.sched.queues import On, queue
 
 
@@ -21,43 +21,6 @@ def stretches(switches: list[tuple[int, str]]) -> list[tuple[str, int]]:
 
 
 # ---- slices and ticks -----------------------------------------------------------------------------------------------
-
-
-def test_two_hogs_switch_at_the_first_tick_after_their_12_ms_slice() -> None:
-    b = machine()
-    b.hog("a", 0, [0], es.OTHER, 0)
-    b.hog("b", 0, [0], es.OTHER, 0)
-    switches = run(b, SECOND).switches()
-    assert {ran for _, ran in stretches(switches)} == {4 * TICK}  # 12 ms have run at the third tick: not yet more
-    assert all(one != two for (_, one), (_, two) in pairwise(switches))
-
-
-def test_a_slice_that_began_just_before_a_tick_ends_one_tick_sooner() -> None:
-    b = machine()
-    b.hog("a", 0, [0], es.OTHER, 0)
-    b.hog("b", 0, [0], es.OTHER, 0)
-    job_at(b, b.server("thread", 0, [0], es.FIFO, 50), 10 * US, 3_900 * US)
-    switches = run(b, 100 * MS).switches()
-    first = next(n for n, (_, name) in enumerate(switches) if name == "thread") + 1
-    assert stretches(switches)[first][1] == 16 * MS - 3_910 * US  # 12.09 ms
-
-
-def test_nine_hogs_have_3_ms_slices_which_a_tick_makes_4() -> None:
-    b = machine()
-    for n in range(9):
-        b.hog(str(n), 0, [0], es.OTHER, 0)
-    ran = stretches(run(b, SECOND).switches())[50:]  # the debits of new tasks have evened out
-    assert {time for _, time in ran} == {TICK}
-    assert all(len({name for name, _ in ran[n : n + 9]}) == 9 for n in range(len(ran) - 9))
-
-
-@pytest.mark.parametrize("fair", [es.CFS, es.EEVDF])
-def test_nice_0_and_nice_5_share_1024_to_335(fair: int) -> None:
-    b = machine(fair=fair, trace_length=1 << 15)
-    b.hog("nice0", 0, [0], es.OTHER, 0)
-    b.hog("nice5", 0, [0], es.OTHER, 5)
-    done = run(b, 20 * SECOND)
-    assert int(done.task("nice0")["cpu_ns"]) / (20 * SECOND) == pytest.approx(1024 / (1024 + 335), abs=0.002)
 
 
 # ---- wake-up preemption ---------------------------------------------------------------------------------------------

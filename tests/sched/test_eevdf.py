@@ -158,11 +158,6 @@ def hogs(count: int, base_slice: int = BASE_SLICE) -> Builder:
     return b
 
 
-def test_two_hogs_alternate_at_every_tick() -> None:
-    switches = run(hogs(2), SECOND - 1).switches()
-    assert switches == [(n * TICK, f"hog{n % 2}") for n in range(250)]
-
-
 @pytest.mark.parametrize(("count", "base_slice", "quantum"), [(3, 2_800_000, TICK), (2, 4_000_001, 2 * TICK)])
 def test_a_quantum_is_the_slice_rounded_up_to_ticks(count: int, base_slice: int, quantum: int) -> None:
     switches = run(hogs(count, base_slice), SECOND - 1).switches()[count + 1 :]

@@ -59,9 +59,11 @@ def test_an_idle_policy_wakee_preempts_nobody_else(release: str) -> None:
 
 @pytest.mark.parametrize(
     ("release", "slice_ns", "expected"),
-    [("6.6", SHORT, False), ("6.12", SHORT, True), ("6.12", BASE_SLICE, False), ("6.17", SHORT, True)]
-    + [("6.17", BASE_SLICE, False), ("7.2", SHORT, True), ("7.2", BASE_SLICE, False)],
-)
+    [
+        ("6.6", SHORT, False), ("6.12", SHORT, True), ("6.12", BASE_SLICE, False), ("6.17", SHORT, True),
+        ("6.17", BASE_SLICE, False), ("7.2", SHORT, True), ("7.2", BASE_SLICE, False),
+    ],
+)  # fmt: skip
 def test_a_shorter_slice_overrides_protection_since_6_12(release: str, slice_ns: int, expected: bool) -> None:
     state = waking(release, On(0, 9 * MS), On(0, 9 * MS + 1), On(0, slice_ns, slice=slice_ns))
     assert preempts(state) is expected

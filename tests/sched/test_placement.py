@@ -57,7 +57,9 @@ def test_with_no_idle_cpu_it_queues_where_it_was() -> None:
 def test_a_cpu_that_a_realtime_task_leaves_pulls_the_strongest_that_waits() -> None:
     b = machine(cpus=2)
     weak = floating(b, [0, 1], es.FIFO, "weak")
-    strong = b.periodic("strong", 0, [0, 1], es.FIFO, 2, period_ns=MS, first_ns=MS, work=b.constant(100 * US), slack_ns=0)
+    strong = b.periodic(
+        "strong", 0, [0, 1], es.FIFO, 2, period_ns=MS, first_ns=MS, work=b.constant(100 * US), slack_ns=0
+    )
     job_at(b, b.server("long", 0, [0], es.FIFO, 50), MS - 10 * US, 900 * US)
     job_at(b, b.server("short", 0, [1], es.FIFO, 50), MS - 10 * US, 30 * US)
     done = run(b, 2 * MS - 1, [weak, strong])

@@ -43,8 +43,8 @@ def world(running: dict[int, int], allowed: tuple[int, ...] = tuple(ALL), prio: 
         ({3: 60, 2: 10}, ALL, 3, 0, 0, "no CPU without realtime tasks in its core: the waker's CPU in the next domain"),
         ({3: 60, 0: 70, 2: 10}, ALL, 3, 0, 4, "nor is the waker's CPU without: the next one there"),
         ({3: 60}, (3, 7), 3, 0, 7, "within its mask"),
-        ({cpu: 60 for cpu in ALL}, ALL, 3, 0, 3, "stronger ones everywhere: it stays, to be pushed or pulled later"),
-        ({**{cpu: 60 for cpu in ALL}, 6: 10}, ALL, 3, 0, 6, "the weakest"),
+        (dict.fromkeys(ALL, 60), ALL, 3, 0, 3, "stronger ones everywhere: it stays, to be pushed or pulled later"),
+        ({**dict.fromkeys(ALL, 60), 6: 10}, ALL, 3, 0, 6, "the weakest"),
     ],
 )  # fmt: skip
 def test_where_a_realtime_task_wakes(

@@ -25,7 +25,9 @@ def cpus(**kernel: Any) -> Builder:
 
 def woken_for(b: Builder, target: int, policy: int = es.FIFO) -> Run:
     """Let a task that may run on 0 and `target` wake while a stronger one has CPU 0."""
-    task = b.periodic("task", 0, [0, target], policy, 10, period_ns=WOKEN, first_ns=WOKEN, work=b.constant(MS), slack_ns=0)
+    task = b.periodic(
+        "task", 0, [0, target], policy, 10, period_ns=WOKEN, first_ns=WOKEN, work=b.constant(MS), slack_ns=0
+    )
     job_at(b, b.server("strong", 0, [0], es.FIFO, 60), WOKEN - 100 * US, 5 * MS)
     return run(b, 2 * WOKEN - 1, [task])
 

@@ -8,16 +8,9 @@ from hypothesis import strategies as st
 
 from rtsim.engine import state as es
 from rtsim.engine.builder import Builder
-from tests.engine.small import MS, SECOND, TICK, Run, job_at, machine, run
+from tests.engine.small import MS, SECOND, TICK, job_at, machine, run
 
 THROTTLED = {"rt_runtime": 950 * MS, "rt_period": SECOND}
-
-
-def stretches(done: Run, name: str, until_ns: int) -> list[tuple[int, int]]:
-    """Return (begin, length) of a task's stretches on CPU 0 before `until_ns`."""
-    switches = [*(switch for switch in done.switches() if switch[0] < until_ns), (until_ns, "")]
-    pairs = zip(switches, switches[1:], strict=False)
-    return [(begin, end - begin) for (begin, who), (end, _) in pairs if who == name]
 
 
 def test_a_fifo_hog_runs_950_ms_of_each_second_beside_a_fair_one() -> None:
@@ -26,8 +19,8 @@ def test_a_fifo_hog_runs_950_ms_of_each_second_beside_a_fair_one() -> None:
     b.hog("fair", 0, [0], es.OTHER, 0)
     done = run(b, 3 * SECOND)
     # the tick at 952 ms is the first to see more than 950 ms; the excess of 2 ms is owed to the next period
-    assert stretches(done, "fifo", 3 * SECOND) == [(0, 952 * MS), (SECOND, 952 * MS), (2 * SECOND, 948 * MS)]
-    assert stretches(done, "fair", 3 * SECOND)[-1] == (2 * SECOND + 948 * MS, 52 * MS)
+    assert done.stretches("fifo", 3 * SECOND) == [(0, 952 * MS), (SECOND, 952 * MS), (2 * SECOND, 948 * MS)]
+    assert done.stretches("fair", 3 * SECOND)[-1] == (2 * SECOND + 948 * MS, 52 * MS)
 
 
 def test_throttling_idles_the_cpu_when_no_fair_task_waits() -> None:
@@ -66,7 +59,7 @@ def test_periods_keep_their_grid_over_a_pause() -> None:
     b.hog("fair", 0, [0], es.OTHER, 0)
     done = run(b, 4 * SECOND)
     # first started at 300 ms; it stops once nothing is owed and starts again at the next realtime task, at once
-    assert stretches(done, "now and then", 4 * SECOND) == [
+    assert done.stretches("now and then", 4 * SECOND) == [
         (300 * MS, MS),
         (2_500 * MS, 952 * MS),
         (3_500 * MS, 248 * MS),
@@ -83,7 +76,7 @@ def test_a_groups_budget_throttles_its_tasks_alone() -> None:
     b.hog("inside", 0, [0], es.FIFO, 80, group=group)
     b.hog("outside", 0, [0], es.FIFO, 10)
     done = run(b, 300 * MS)
-    assert stretches(done, "inside", 300 * MS) == [(0, 32 * MS), (100 * MS, 32 * MS), (200 * MS, 28 * MS)]
+    assert done.stretches("inside", 300 * MS) == [(0, 32 * MS), (100 * MS, 32 * MS), (200 * MS, 28 * MS)]
 
 
 def test_a_group_above_throttles_those_below() -> None:
@@ -121,7 +114,7 @@ def test_realtime_tasks_stay_within_their_budget_and_what_one_tick_adds(
         job_at(b, b.server(f"fifo{number}", 0, [0], es.FIFO, 1 + number), at * MS, length * MS)
     b.hog("rr", 0, [0], es.RR, 1)
     done = run(b, SECOND)
-    used = SECOND - sum(length for _, length in stretches(done, "idle", SECOND))
+    used = SECOND - sum(length for _, length in done.stretches("idle", SECOND))
     assert used <= 10 * runtime * MS + TICK
 
 

@@ -1,0 +1,72 @@
+"""Where timers are queued and when ticks come."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtsim.engine import state as es
+from rtsim.engine.builder import Builder
+from tests.engine.small import MS, TICK, US, add_kernel, run
+
+
+def two_cpus(*, migration: int = 1, isolated: bool = False, nohz_full: bool = True, **costs: int) -> Builder:
+    """CPU 0 keeps house, CPU 1 is nohz_full."""
+    b = Builder(trace_length=1 << 14)
+    add_kernel(b, 2, timer_migration=migration, **costs)
+    b.cpu("host/cpu0", 0)
+    b.cpu("host/cpu1", 0, nohz_full=nohz_full, isolated=isolated)
+    return b
+
+
+@pytest.mark.parametrize(
+    ("busy", "migration", "isolated", "nohz_full", "first_ns", "cpu"),
+    [
+        (True, 1, False, True, 6 * MS, 0),  # the tick of the busy CPU comes before it
+        (True, 1, False, True, 3 * MS, 1),  # it would be the first to expire there
+        (False, 1, False, True, 6 * MS, 1),  # an idle CPU has no tick: nothing comes before
+        (True, 0, False, True, 6 * MS, 1),  # kernel.timer_migration=0
+        (True, 1, True, True, 6 * MS, 0),  # no domain: any housekeeping CPU
+        (True, 1, False, False, 6 * MS, 1),  # timers of housekeeping CPUs stay
+    ],
+)
+def test_timers_of_nohz_full_cpus_go_to_busy_housekeeping_cpus(
+    busy: bool, migration: int, isolated: bool, nohz_full: bool, first_ns: int, cpu: int
+) -> None:
+    b = two_cpus(migration=migration, isolated=isolated, nohz_full=nohz_full)
+    if busy:
+        b.hog("hog", 0, [0], es.OTHER, 0)
+    b.periodic("sleeper", 0, [1], es.FIFO, 50, period_ns=100 * MS, first_ns=first_ns, work=b.constant(US), slack_ns=0)
+    done = run(b, 7 * MS)
+    (expired,) = done.records(es.TR_TIMER)
+    assert (expired[0], expired[2]) == (first_ns, cpu)
+    assert (first_ns, "sleeper") in done.switches(1)
+
+
+@pytest.mark.parametrize("offset", [0, 500 * US, 2 * MS])
+def test_ticks_are_multiples_of_1_hz_later_by_the_skew(offset: int) -> None:
+    b = Builder(trace_length=1 << 14)
+    add_kernel(b, 1)
+    b.cpu("host/cpu0", 0, tick_offset_ns=offset)
+    b.hog("hog", 0, [0], es.OTHER, 0)
+    first = offset if offset else TICK
+    assert run(b, 13 * MS).times(es.TR_TICK) == list(range(first, 13 * MS, TICK))
+
+
+@pytest.mark.parametrize(("polls", "delay_ns"), [(1, 100), (0, 800 + 100 + 300)])
+def test_a_polling_idle_cpu_needs_no_reschedule_interrupt(polls: int, delay_ns: int) -> None:
+    """It sees the mark: neither the flight of an interrupt nor its entry delays it, only leaving the state."""
+    b = Builder(trace_length=1 << 14)
+    add_kernel(b, 2, ipi=800, irq_entry=300, idle_exit=100, idle_polls=polls)
+    b.cpu("host/cpu0", 0)
+    b.cpu("host/cpu1", 0)
+    lock = b.lock()
+    holder = b.server("holder", 0, [0], es.FIFO, 50, lock=lock)
+    waiter = b.server("waiter", 0, [1], es.FIFO, 50, lock=lock)
+    for task, time in ((holder, MS), (waiter, MS + 10 * US)):
+        b.source(
+            f"job{task}", es.NOISE_THREAD, task=task, locked=True, duration=b.constant(100 * US), period_ns=10**12,
+            phase_ns=time,
+        )  # fmt: skip
+    done = run(b, 2 * MS)
+    woken = done.times(es.TR_WAKING, "waiter")[-1]
+    assert [time for time, name in done.switches(1) if name == "waiter"][-1] == woken + delay_ns
