@@ -22,10 +22,13 @@ demo: .venv/core  ## rank nine variants of a realtime flavor: table, out/realtim
 
 # --- checks -----------------------------------------------------------------------------------------------------------
 
-# The engine is compiled before the tests, so that parallel workers do not compile it each.
+# The engine is compiled before the tests, so that parallel workers do not compile it each. Tests that call single
+# handlers run interpreted: compiled, each of them would be compiled by itself.
+INTERPRETED := tests/sched tests/workload
 test: .venv/test  ## all quick tests
 	$(BIN)/python -c 'from rtsim.cli.progress import engine_ready; engine_ready()'
-	$(BIN)/python -m pytest -n 2 -m 'not slow and not nova' $(PYTEST)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -n 2 -m 'not slow' $(INTERPRETED) $(PYTEST)
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not nova' $(INTERPRETED:%=--ignore=%) $(PYTEST)
 
 test-slow: .venv/test  ## the long statistical suites
 	$(BIN)/python -c 'from rtsim.cli.progress import engine_ready; engine_ready()'

@@ -5,6 +5,8 @@ of ``-h N`` one by one. The rest is only *counted*: a line of overflows in the t
 the histogram holds fewer samples than ``cycles`` says. These samples are kept as censored at N. Leaving them out
 turned a published p99.99 of 108 us into 12 us.
 
+``-v`` prints every sample instead; `rtsim.traces.samples` gives them one by one, `read_cyclictest` their distribution.
+
 Forms that differ by version and option, all read here: bins without samples may be left out; ``-H`` adds a column for
 all threads to the bins, totals, maxima and overflows, but not to minima and averages; ``# Total`` is missing in newer
 versions; lists of overflow cycles may end in ``# 00012 others``; JSON keys carry a stray colon (``"cmdline:"``); with
@@ -23,20 +25,16 @@ from typing import IO, Any
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text
 from rtsim.measure.distribution import Distribution
-from rtsim.traces.measured import Measured, Thread, Unit
+from rtsim.traces.lines import first_text, numbered_lines, opened_text
+from rtsim.traces.measured import MOST_SAMPLES, Measured, Thread, Unit, step_ns, summary_only
+from rtsim.traces.samples import Sample, collected
 
-__all__ = ["read_cyclictest"]
-
-_LONGEST_LINE = 64 * 1024
-"""Characters of a line that are looked at; only lists of overflow cycles are longer, and those are not needed."""
+__all__ = ["read_cyclictest", "verbose_samples"]
 
 _MOST_BINS = 1_000_000
 """cyclictest's own upper limit for ``-h``."""
 
 _MOST_THREADS = 4096
-
-_MOST_SAMPLES = 2**50
-"""A microsecond each, 35 years: more is no measurement, and sums of this many threads stay within 64 bits."""
 
 
 def read_cyclictest(path: str | os.PathLike[str], *, unit: Unit | None = None) -> Measured:
@@ -45,7 +43,7 @@ def read_cyclictest(path: str | os.PathLike[str], *, unit: Unit | None = None) -
     Parameters
     ----------
     path
-        Histogram text, JSON (``--json``) or plain summary lines.
+        Histogram text, JSON (``--json``), plain summary lines, or every sample (``-v``).
     unit
         The unit it printed in. The JSON's command line tells; texts do not, and are taken as us unless told otherwise.
 
@@ -55,22 +53,17 @@ def read_cyclictest(path: str | os.PathLike[str], *, unit: Unit | None = None) -
         The file is none of these forms, is cut off, or contradicts itself.
     """
     source = os.fspath(path)
-    try:
-        with open(path, encoding="utf-8", errors="strict") as stream:
-            start = stream.read(256).lstrip()
-            if start.startswith("{"):
-                return _read_json(source, read_text(path), unit)
-            stream.seek(0)
-            return _TextReader(source, unit or "us").read(stream)
-    except OSError as error:
-        raise InputError(source, "", f"expected a readable file: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(source, "", "expected cyclictest output, found bytes that are no UTF-8 text") from None
+    with opened_text(path, "cyclictest output") as stream:
+        start = first_text(stream)
+        if start.lstrip().startswith("{"):
+            return _read_json(source, read_text(path), unit)
+        if _VERBOSE_START.search(start):
+            return _read_verbose(source, stream, unit or "us")
+        return _TextReader(source, unit or "us").read(stream)
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _BIN = re.compile(r"\d{1,18}(\s+\d{1,18})+$", re.ASCII)
 _STATUS = re.compile(
     r"T:\s*(\d{1,9})\s*\(\s*\d+\)\s*P:\s*\d+\s*I:\s*\d+\s*C:\s*(\d{1,15})\s*"
@@ -94,7 +87,7 @@ class _TextReader:
         self.status: dict[int, tuple[int, int, int, int]] = {}
 
     def read(self, stream: IO[str]) -> Measured:
-        for number, line in self._lines(stream):
+        for number, line in numbered_lines(stream, self.source, endless=_OVERFLOW_CYCLES):
             if _BIN.match(line):
                 self._bin(number, line)
             elif line[:1].isdigit():
@@ -109,7 +102,7 @@ class _TextReader:
         if self.columns:
             threads = self._histograms()
         elif self.status:
-            threads = [Thread(i, _summary_only(*self.status[i], self.unit)) for i in sorted(self.status)]
+            threads = [Thread(i, summary_only(*self.status[i], self.unit)) for i in sorted(self.status)]
         else:
             raise InputError(
                 self.source, "", "expected cyclictest's histogram, JSON or 'T: 0 ...' lines, found none of them"
@@ -118,16 +111,6 @@ class _TextReader:
 
     def _error(self, line: int, expected: str) -> InputError:
         return InputError(self.source, f"line {line}", expected)
-
-    def _lines(self, stream: IO[str]) -> Iterator[tuple[int, str]]:
-        number = 0
-        while line := stream.readline(_LONGEST_LINE):
-            number += 1
-            cut = line
-            while not cut.endswith("\n") and (cut := stream.readline(_LONGEST_LINE)):
-                if not _OVERFLOW_CYCLES.match(line):
-                    raise self._error(number, f"expected lines of at most {_LONGEST_LINE} characters")
-            yield number, _ESCAPE.sub("", line).strip()
 
     def _bin(self, number: int, line: str) -> None:
         if self.footers:
@@ -172,7 +155,7 @@ class _TextReader:
                 )
 
     def _thread(self, number: int) -> Thread:
-        step = 1000 if self.unit == "us" else 1
+        step = step_ns(self.unit)
         buckets = [(latency * step, (latency + 1) * step, counts[number]) for latency, counts in self.bins]
         inside = sum(bucket[2] for bucket in buckets)
         totals = self.footers.get("Total")
@@ -189,8 +172,8 @@ class _TextReader:
                 self.source, "end", f"expected '# Histogram Overflows:': the maximum {largest} lies beyond the bins"
             )
         censored = overflows[number] if overflows is not None else 0
-        if inside + censored > _MOST_SAMPLES:
-            raise InputError(self.source, f"thread {number}", f"expected at most {_MOST_SAMPLES} samples")
+        if inside + censored > MOST_SAMPLES:
+            raise InputError(self.source, f"thread {number}", f"expected at most {MOST_SAMPLES} samples")
         idle = inside + censored == 0  # a thread that never ran prints its initial extremes
         return Thread(
             number,
@@ -203,14 +186,31 @@ class _TextReader:
         )  # fmt: skip
 
 
-def _summary_only(cycles: int, least: int, average: float, largest: int, unit: Unit) -> Distribution:
-    """Return what a run without histogram tells: every sample is censored at zero, the extremes are known."""
-    step = 1000 if unit == "us" else 1
-    known = cycles > 0
-    return Distribution.of(
-        (), min_ns=least * step if known else None, mean_ns=float(average * step) if known else None,
-        max_ns=largest * step if known else None, censored=cycles, limit_ns=0, resolution_ns=step,
-    )  # fmt: skip
+# --- every sample -----------------------------------------------------------------------------------------------------
+
+_VERBOSE_START = re.compile(r"^ *\d+: *\d+: *-?\d+$", re.ASCII | re.MULTILINE)
+_VERBOSE = re.compile(r"(\d{1,4}):\s*(\d{1,15}):\s*(-?\d{1,15})$", re.ASCII)
+_BEFORE = re.compile(r"#|Using |Max CPUs|Online CPUs|Thread \d+ |policy:|T:")
+
+
+def verbose_samples(source: str, stream: IO[str], unit: Unit = "us") -> Iterator[Sample]:
+    """Yield the samples that ``cyclictest -v`` printed, ``thread: cycle: latency`` a line.
+
+    Raises
+    ------
+    InputError
+        A line is neither this nor one of the lines that cyclictest prints before.
+    """
+    step = step_ns(unit)
+    for number, line in numbered_lines(stream, source):
+        if found := _VERBOSE.match(line):
+            yield Sample(None, int(found[1]), "latency", int(found[2]), int(found[3]) * step)
+        elif line and not _BEFORE.match(line):
+            raise InputError(source, f"line {number}", f"expected 'thread: cycle: latency', found {line[:40]!r}")
+
+
+def _read_verbose(source: str, stream: IO[str], unit: Unit) -> Measured:
+    return Measured(source, collected(source, verbose_samples(source, stream, unit), step_ns(unit)), unit)
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -268,12 +268,12 @@ def _json_thread(source: str, number: str, body: Any, bins: dict[int, int], limi
         raise InputError(source, f"{place}.avg", f"expected a mean latency, found {average!r:.40}")
     inside = sum(bins.values())
     # The last sample may be in the histogram before its cycle is counted.
-    if inside > cycles + 1 or cycles > _MOST_SAMPLES:
+    if inside > cycles + 1 or cycles > MOST_SAMPLES:
         raise InputError(
             source, f"{place}.cycles", f"expected at least the {inside} samples of the histogram, found {cycles}"
         )
     cpu = None if body.get("cpu") is None else _whole(source, f"{place}.cpu", body["cpu"])
-    step = 1000 if unit == "us" else 1
+    step = step_ns(unit)
     known = cycles > 0
     samples = Distribution.of(
         ((latency * step, (latency + 1) * step, count) for latency, count in bins.items()),

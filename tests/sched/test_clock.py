@@ -21,9 +21,9 @@ def hog_and_wakee(**kernel: int) -> Run:
     return run(b, 100 * MS)
 
 
-@pytest.mark.parametrize(("skip", "after_ns"), [(1, 0), (0, 18 * US)])
+@pytest.mark.parametrize(("skip", "after_ns"), [(1, 0), (0, 3 * US)])
 def test_the_wakee_is_charged_from_the_wake_up_test_on(skip: int, after_ns: int) -> None:
-    """Not from the schedule() that follows, after the interrupt: 5 + 10 + 3 us later. The switch is the wakee's too."""
+    """Not from the schedule() that follows, after the interrupt, 3 us later. The switch is the wakee's too."""
     done = hog_and_wakee(clock_skip=skip)
     (woken,) = done.times(es.TR_WAKING, "wakee")
     hog = done.state.entities[0]
