@@ -112,6 +112,7 @@ class _Assembler:
         self.kernel = self._add_kernel(self.host.kernel, len(ids))
         for cpu in ids:
             self._add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
+        self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
     def _add_cpu(
         self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = state.NONE
@@ -150,7 +151,6 @@ class _Assembler:
                 own, state.NOISE_THREAD, task=worker, duration=work, period_ns=REMOTE_TICK_NS,
                 phase_ns=self._phase(own, "random", REMOTE_TICK_NS),
             )  # fmt: skip
-        self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
     def _add_kernel(self, kernel: Kernel, cpus: int, *, guest: bool = False) -> int:
         costs, table = self.host.profile.costs, self._table
