@@ -52,7 +52,7 @@ class Compiled:
     def __init__(self) -> None:
         self.assembly = assembled()
         self.now_ns = 0
-        threads = {thread for names in self.assembly.cyclictests.values() for thread in names}
+        threads = {thread for names in self.assembly.together.values() for thread in names}
         self.rows = [row for row, name in enumerate(self.assembly.names.tasks) if name in threads]
 
     def advance(self, seconds: int) -> Speed:

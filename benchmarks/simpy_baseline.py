@@ -121,7 +121,7 @@ class Baseline:
             self.env.process(self._tick(self.host[cpu], assembly.host.kernel.tick_ns))
         for cpu in set(range(placement.vcpus)) - isolation.nohz_full:
             self.env.process(self._tick(self.vcpus[cpu], guest.kernel.tick_ns))
-        for cpu in guest.workload_vcpus:
+        for cpu in guest.measured_vcpus():
             self.env.process(self._cyclictest(self.vcpus[cpu]))
 
     def run(self, until_ns: float) -> list[float]:

@@ -95,7 +95,10 @@ def parse_yaml(text: str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(source, place, f"expected YAML: {error.problem or error.context}") from None
+        problem = error.problem or error.context or ""
+        if "nesting depth" in problem:  # newer parsers have a limit of their own, and meet it first
+            raise InputError(source, place, f"expected at most {MAX_DEPTH} levels") from None
+        raise InputError(source, place, f"expected YAML: {problem}") from None
     except (yaml.YAMLError, ValueError) as error:  # characters YAML does not allow
         raise InputError(source, "", f"expected YAML: {str(error).splitlines()[0]}") from None
     return Document(builder.root, builder.lines, source)

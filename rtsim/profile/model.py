@@ -234,11 +234,18 @@ class VcpuExit(StrictModel):
     source: str = Field(min_length=1)
 
 
+class PollEntry(StrictModel):
+    """A fixed time between two looks at a clock."""
+
+    constant: Duration = Field(ge=0)
+    source: str = Field(min_length=1)
+
+
 class WorkloadCosts(StrictModel):
     """What workloads do beside what they are told to."""
 
-    clock_poll: Duration = 0
-    """Time between two readings of the CPU clock by tasks that compute for a given time; 0: they read none."""
+    clock_poll: PollEntry | None = None
+    """Time between two readings of the CPU clock by tasks that compute for a given time; by default they read none."""
     activation: CostEntry | None = None
     """What one activation computes beside its work, such as clock readings; by default nothing."""
 

@@ -245,7 +245,8 @@ class _Assembler:
     def _add_workload(self, machine: Machine, workload: WorkloadModel) -> None:
         profile = self.host.profile.workload
         activation = state.NONE if profile.activation is None else self._table(profile.activation)
-        added = add_workload(self.builder, self.scenario, machine, workload, profile.clock_poll, activation)
+        poll_ns = 0 if profile.clock_poll is None else profile.clock_poll.constant
+        added = add_workload(self.builder, self.scenario, machine, workload, poll_ns, activation)
         for name, task in added.tasks.items():
             self._name_task(name, task)
         for name, threads in added.together.items():

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 POLICY_NAMES = {number: name for name, number in POLICIES.items()}
 BUCKETS = ("task_ns", "irq_ns", "softirq_ns", "hardware_ns", "idle_ns")
-TASK_COUNTS = ("wakeups", "skipped", "voluntary", "involuntary", "migrations")
+TASK_COUNTS = ("cpu_ns", "wakeups", "skipped", "voluntary", "involuntary", "migrations")
 
 
 def simulate(scenario: Scenario, *, clock: Clock = "compiled", progress: Progress | None = None) -> Result:
@@ -101,22 +101,7 @@ def _counters(assembly: Assembly) -> Counters:
     return {
         **{name: np.array(s.cpus[name]) for name in BUCKETS},
         **{name: np.array(s.tasks[name]) for name in TASK_COUNTS},
-        "cpu_time_ns": _cpu_times(s),
     }
-
-
-def _cpu_times(s: state.State) -> np.ndarray[Any, Any]:
-    """Return each task's CPU time as its kernel accounts it, what runs now up to now (CLOCK_THREAD_CPUTIME_ID).
-
-    It is not the time between two sched_switch: a preempting task is charged from its wake-up on, and interrupts are
-    charged to whom they interrupt, unless the kernel accounts them apart.
-    """
-    times = np.array(s.entities["sum_exec"][: len(s.tasks)])
-    for cpu in s.cpus:
-        if cpu["curr"] >= 0:
-            unread = s.m[0]["now"] - cpu["clock"]
-            times[cpu["curr"]] += cpu["clock_task"] + unread - s.entities[cpu["curr"]]["exec_start"]
-    return times
 
 
 def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Result:
@@ -151,12 +136,11 @@ def _task(assembly: Assembly, row: int, before: Counters, told: bool) -> TaskRes
     task = s.tasks[row]
     watch = int(task["watch"])
     counts = {name: int(task[name] - before[name][row]) for name in TASK_COUNTS}
-    cpu_time_ns = int(_cpu_times(s)[row] - before["cpu_time_ns"][row])
     return TaskResult(
         policy=POLICY_NAMES[int(task["policy"])],
         cpus=_cpus(task["allowed"]),
         histograms=_histograms(assembly, watch),
-        cpu_time_ns=cpu_time_ns,
+        cpu_time_ns=counts["cpu_ns"],
         wakeups=counts["wakeups"],
         skipped=counts["skipped"],
         switches_voluntary=counts["voluntary"],

@@ -41,10 +41,11 @@ def reference_draw(key: int, gamma: int, n: int) -> int:
 
 
 def state_with(table: np.ndarray) -> State:
+    """A state whose table 0 is `table`."""
     b = Builder()
+    b.table(table)
     b.kernel(1)
     b.cpu("cpu0", 0)
-    b.table(table)
     return b.build(watched=[])[0]
 
 

@@ -139,3 +139,17 @@ def test_a_guest_that_does_not_execute_has_nothing_to_ask_of_qemu() -> None:
     guest = add_guest(b, [[0]], [0])
     exit_at(b, guest.vcpus[0], 5 * MS, 100 * US)
     assert story(run(b, 10 * MS), after_ns=MS) == []
+
+
+def test_a_halted_guest_cpu_does_not_poll() -> None:
+    """A resched mark of its kernel finds it halted: the vCPU is woken for the interrupt, whatever its idle driver."""
+    b = machine(2)
+    guest = add_guest(b, [[0], [1]], [0], idle_polls=1)
+    lock = b.lock()
+    first, second = (b.server(f"server{n}", guest.kernel, [n], es.FIFO, 50, lock=lock) for n in range(2))
+    job_at(b, first, MS, 100 * US, locked=True)
+    job_at(b, second, MS + 10 * US, 20 * US, locked=True)  # it waits for the lock, and its vCPU halts
+    done = run(b, 2 * MS)
+    cpu = done.names.cpus.index("guest/cpu1")
+    assert (MS + 100 * US, "server1") in done.switches(cpu)
+    assert int(done.task("server1")["cpu_ns"]) == 20 * US

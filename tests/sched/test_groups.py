@@ -84,7 +84,7 @@ def reweighted(release: str, row: int, weight: int) -> tuple[State, tuple[int, i
     """Give task `row` of two, 2 ms apart, another weight; return the state and the weighted sum before."""
     state = queue(eevdf_machine(release), [On(0, BASE_SLICE), On(2 * MS, 2 * MS + BASE_SLICE)], running=True)
     before = weighted_mean(state)
-    groups._reweight_entity(state, row, weight << 10)
+    groups.reweight_entity(state, row, weight << 10)
     return state, before
 
 
@@ -112,7 +112,7 @@ def test_from_6_13_to_6_18_44_a_new_weight_of_the_running_entity_moves_v() -> No
 def test_a_new_weight_outside_any_queue_scales_the_lag() -> None:
     state = queue(eevdf_machine(), [On(), On()], running=True)
     state.entities[1]["on_rq"], state.entities[1]["vlag"] = 0, -900
-    groups._reweight_entity(state, 1, 3 << 18)
+    groups.reweight_entity(state, 1, 3 << 18)
     assert int(state.entities[1]["vlag"]) == -1200
 
 
