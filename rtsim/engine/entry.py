@@ -94,6 +94,9 @@ def _leave_idle(s: State, cpu: int) -> None:
     observe.account(s, cpu)
     s.cpus[cpu].bottom = IDLE
     s.cpus[cpu].left[BASE] = NONE
+    if s.cpus[cpu].irq_pending == 0:  # a polling one has seen what it was asked for as well; that costs next to nothing
+        while core.wake_pending(s, cpu) >= 0:
+            pass
     at_base(s, cpu)
 
 

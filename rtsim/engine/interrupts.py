@@ -161,6 +161,8 @@ def _next_action(s: State, cpu: int) -> int:
     task = softirq.thread_to_wake(s, cpu)
     if task >= 0:
         return core.wake_up(s, task, cpu)
+    if c.wakelist >= 0 or c.nohz_kick != 0:
+        return core.wake_pending(s, cpu)
     return OVER
 
 

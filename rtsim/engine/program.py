@@ -62,7 +62,8 @@ from rtsim.engine.state import (
     State,
 )
 from rtsim.kvm import vcpu
-from rtsim.sched import core, placement
+from rtsim.sched import core
+from rtsim.sched.cpus import allowed_on
 
 __all__ = ["add_job", "continue_task", "end_operation", "sleep_to_start"]
 
@@ -301,7 +302,7 @@ def _set_affinity(s: State, cpu: int, task: int) -> bool:
     t.nr_allowed = op.extra
     for word in range(AFFINITY_WORDS):
         t.allowed[word] = s.masks[op.value, word]
-    if placement.allowed_on(s, task, cpu):
+    if allowed_on(s, task, cpu):
         return True
     t.wake_pending = 1
     t.wake_next = s.cpus[cpu].wake_head

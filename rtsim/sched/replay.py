@@ -11,7 +11,7 @@ from typing import Any
 from rtsim.engine import sched_timers
 from rtsim.engine.jit import entry_point, handler
 from rtsim.engine.state import IDLE_POLICY, NEVER, NONE, RUNNABLE, SLEEPING, State
-from rtsim.sched import core, fair, groups, resched
+from rtsim.sched import core, fair, groups, migrate, resched
 from rtsim.sched.entity import is_cfs, parent, virtual
 
 __all__ = [
@@ -147,7 +147,7 @@ def _appear(s: State, task: int) -> None:
     if task >= 0 and s.tasks[task].state != RUNNABLE:
         s.tasks[task].state = RUNNABLE
         resched.update_rq_clock(s, 0)
-        core.activate_task(s, 0, task, False)
+        migrate.activate_task(s, 0, task, False)
 
 
 @handler
