@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rtsim.kernel.sysctl import CONFIG, SYSCTL
 from rtsim.planning import compare
 from rtsim.scenario import Scenario, simulate
 from tests.docs.pages import ROOT
@@ -20,7 +21,6 @@ from tests.docs.pages import ROOT
 SCENARIO = ROOT / "data" / "scenarios" / "smt4.yaml"
 UNUSED_COSTS = {
     "enqueue_remote": {"constant": "1 ms"},
-    "hrtimer_program": {"constant": "1 ms"},
     "vm_exit": {"ept": {"constant": "1 ms"}},
     "bql_hold": {"constant": "1 ms"},
     "page_fault": {"4k": {"constant": "1 ms"}, "2m": {"constant": "1 ms"}, "swap": {"constant": "1 ms"}},
@@ -29,7 +29,13 @@ UNUSED_COSTS = {
 }
 USED_COSTS = (
     "context_switch", "wake", "irq_entry", "timer_irq", "tick", "softirq_entry", "syscall_exit", "vm_entry",
+    "hrtimer_program", "schedule", "preempt_fair", "cgroup_level", "irq_thread_hard", "ktimers", "softirq_exit",
 )  # fmt: skip
+INERT_TUNABLES = {
+    "sched_autogroup_enabled": 0, "sched_child_runs_first": 1, "sched_deadline_period_min_us": 200,
+    "sched_deadline_period_max_us": 1 << 21, "numa_balancing": 0, "watchdog": 0, "nmi_watchdog": 0,
+    "watchdog_thresh": 20,
+}  # fmt: skip
 
 
 def brief(**host: Any) -> Scenario:
@@ -57,9 +63,17 @@ def test_costs_listed_as_used_change_results(cost: str) -> None:
 
 
 def test_settings_listed_without_effect_have_none() -> None:
-    inert = {"rt_group_sched": True, "irq_time_accounting": True}
-    kernel = {"config": inert, "sysctl": {"sched_rt_runtime_us": -1, "numa_balancing": 0}}
-    assert outcome(brief(kernel=kernel)) == outcome(brief())
+    assert all(f"`{name}`" in page("background/limits.md") for name in INERT_TUNABLES)
+    assert outcome(brief(kernel={"sysctl": INERT_TUNABLES})) == outcome(brief())
+
+
+def test_all_other_settings_are_listed_with_effect() -> None:
+    text = page("guides/scenario.md")
+    assert [name for name in {*SYSCTL, *CONFIG} - set(INERT_TUNABLES) if f"`{name}`" not in text] == []
+
+
+def test_accounting_of_interrupts_has_an_effect() -> None:
+    assert outcome(brief(kernel={"config": {"irq_time_accounting": True}})) != outcome(brief())
 
 
 def test_what_a_run_contains_is_described() -> None:
