@@ -28,7 +28,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, softirq, timers
+from rtsim.engine import execution, mutex, observe, rtsl, softirq, timers
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -160,6 +160,7 @@ def _arm(s: State, cpu: int, task: int) -> bool:
     if work == 0:
         t.pc += 1
         return False
+    rtsl.note_section(s, cpu, work)
     execution.begin_base(s, cpu, TASK_RUNS, work)
     return True
 
@@ -182,6 +183,7 @@ def _next_expiry(s: State, task: int) -> bool:
     t.timer_soft = timer.expires
     if timer.expires > now:
         return True
+    t.overruns += 1
     observe.sample_behind_itself(s, task, timer.expires)
     t.release = timer.expires
     t.released = 1
@@ -327,6 +329,7 @@ def _take_job(s: State, cpu: int, task: int) -> bool:
     t.release = job.arrival
     if t.job_sampled != t.job_head:
         t.job_sampled = t.job_head
+        t.overruns += 1
         observe.sample_behind_itself(s, task, t.release)
     execution.begin_base(s, cpu, TASK_RUNS, job.duration)
     return True

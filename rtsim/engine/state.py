@@ -166,6 +166,10 @@ CAUSES = len(CAUSE_NAMES)
 HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
 H_LATENCY, H_WAKING, H_RUN, H_RESPONSE = range(4)
 
+RATES = (4, 32, 128, 512, 896)
+"""Rates at which the buckets of interruptions leak, in `RATE_UNIT`."""
+RATE_UNIT = 1024
+
 IDLE_STATES = 8
 AFFINITY_WORDS = 8
 MAX_CPUS = AFFINITY_WORDS * 64
@@ -311,6 +315,18 @@ CPU = _dtype(f"""
     clock_task:     ns, the same reading without interrupts, where those are accounted
     clock_skip:     1 = schedule() does not read it anew
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
+    switched_ns:    task_ns when the last switch ended
+    scheduling:     ns, work of the schedule() under way before its switch
+    softirq_section: ns, work so far of the softirq round that a thread runs
+    entry_section:  ns, work of the last VM entry
+    poid:           ns, longest section with preemption or interrupts off, not to schedule
+    paie:           ns, longest flight of a reschedule interrupt
+    psd:            ns, longest schedule() with its switch
+    overruled:      times that the fair server or throttling held realtime tasks back
+    interrupted_at: ns, when the base level was interrupted last
+    resumed_at:     ns, when it went on last
+    bucket[{len(RATES)}]: ns times RATE_UNIT, level of the bucket that leaks at each of RATES
+    bucket_most[{len(RATES)}]: its highest
     idle_from:      ns, since when it idles
     tick_at:        ns, next tick, NEVER = stopped
     tick_queued:    ns, when the tick's timer was queued
@@ -420,6 +436,7 @@ TASK = _dtype(f"""
     cpu_ns:         ns on a CPU
     wakeups:        count
     skipped:        releases skipped
+    overruns:       releases that came while it was still busy, and were served late
     voluntary:      switches away by its own doing
     involuntary:    switches away by preemption
     migrations:     changes of CPU

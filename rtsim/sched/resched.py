@@ -38,6 +38,7 @@ def send_ipi(s: State, cpu: int) -> None:
     arrival = s.m[0].now
     if c.bottom != IDLE or not idle.polls(s, cpu):
         arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
+        c.paie = max(c.paie, arrival - s.m[0].now)
     calendar.arm(s, ipi_slot(s, cpu), arrival)
 
 
