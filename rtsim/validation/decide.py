@@ -18,8 +18,15 @@ from rtsim.scenario.rules import scheduler_fields
 from rtsim.sched.replay import AT, KIND, NEXT, RESCHED, SWITCH, TASK, UNKNOWN, replay
 from rtsim.traces.recording import Case, Recording
 from rtsim.traces.rtwl import RtwlTask
-from rtsim.validation.decision_table import NOBODY, decision_table, period_end, threads_of, without_pulled
-from rtsim.validation.replay import Decision, Thread, decisions
+from rtsim.validation.decision_table import (
+    NOBODY,
+    decision_table,
+    ends_of_throttling,
+    phase_of,
+    threads_of,
+    without_pulled,
+)
+from rtsim.validation.replay import Decision, Thread, decisions, timer_expiries
 from rtsim.validation.scenarios import LAB_PROFILE
 from rtsim.workload.policies import POLICIES
 
@@ -27,8 +34,6 @@ __all__ = ["Agreement", "Miss", "agreement"]
 
 IDLE_THREAD = Thread(0, "idle", 120)
 RECORDED_CPU = 3
-RT_PERIOD_NS = 1_000_000_000
-"""sched_rt_period_us, at its default in all recordings."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,15 @@ def agreement(recording: Recording, case: Case, cpu: int = RECORDED_CPU) -> Agre
     InputError
         The case has no trace.
     """
-    found = without_pulled(list(decisions(case.repetitions[0].trace_text(), cpu)))
+    text = case.repetitions[0].trace_text()
+    found = without_pulled(list(decisions(text, cpu)))
     threads = threads_of(found)
+    machine, groups = _machine(recording, case, threads)
+    _set_rt_periods(machine, found)
+    _set_cfs_periods(machine, case, groups, found, timer_expiries(text, cpu, "sched_cfs_period_timer"))
     events = decision_table(found, {thread.pid: row for row, thread in enumerate(threads)})
     answers = np.full(len(events), UNKNOWN)
-    replay(_machine(recording, case, threads, found), events, answers)
+    replay(machine, events, answers)
     told = (events[:, KIND] == SWITCH) & (answers != UNKNOWN)
     who = {NOBODY: IDLE_THREAD, **dict(enumerate(threads))}
     misses = [
@@ -98,8 +107,8 @@ def _class(thread: Thread) -> str:
     return "fair" if thread.fair else "realtime"
 
 
-def _machine(recording: Recording, case: Case, threads: Sequence[Thread], found: Sequence[Decision]) -> State:
-    """Return one CPU of the recorded kernel with its threads, all asleep, in their cgroups."""
+def _machine(recording: Recording, case: Case, threads: Sequence[Thread]) -> tuple[State, Mapping[str, int]]:
+    """Return one CPU of the recorded kernel with its threads, all asleep, and the rows of their cgroups by path."""
     kernel = Kernel.of(recording.release, preempt=recording.preempt, hz=recording.hz)
     n_cpus = int(recording.topology["sockets"] * recording.topology["cores"] * recording.topology["threads"])
     builder = Builder()
@@ -109,18 +118,32 @@ def _machine(recording: Recording, case: Case, threads: Sequence[Thread], found:
     tasks = {task.name: task for task in case.tasks}
     for thread in threads:
         _add_thread(builder, thread, tasks.get(thread.name), groups)
-    built, _ = builder.build(watched=[])
-    if kernel.features(n_cpus).guard == "rt_throttling":
-        _set_rt_periods(built, found)
-    return built
+    return builder.build(watched=[])[0], groups
 
 
-def _set_rt_periods(built: State, found: Sequence[Decision]) -> None:
+def _set_rt_periods(machine: State, found: Sequence[Decision]) -> None:
     """Let the periods of realtime throttling end when the recorded ones did: they began before the recording."""
-    end = period_end(found, RT_PERIOD_NS)
-    if end is not None:
+    queue = machine.rt_rqs[0]
+    if queue["rt_runtime"] == state.NEVER:
+        return
+    period_ns = int(queue["rt_period"])
+    ends = ends_of_throttling(found, lambda thread: thread.realtime, lambda thread: not thread.realtime)
+    phase = phase_of(ends, period_ns)
+    if phase is not None:
         begin = found[0].time_ns
-        built.sched_timers[built.rt_rqs[0]["rt_timer"]]["expiry"] = begin - (begin - end) % RT_PERIOD_NS
+        machine.sched_timers[queue["rt_timer"]]["expiry"] = begin - (begin - phase) % period_ns
+
+
+def _set_cfs_periods(
+    machine: State, case: Case, groups: Mapping[str, int], found: Sequence[Decision], expiries: Sequence[int]
+) -> None:
+    """Do so with those of cpu.max. Where their timer is on another CPU, which the trace leaves out, idle times tell."""
+    for path, row in groups.items():
+        members = {task.name for task in case.tasks if f"{task.cgroup}/".startswith(f"{path}/")}
+        shown = ends_of_throttling(found, lambda thread: thread.name in members, lambda thread: thread.idle)  # noqa: B023
+        phase = phase_of(expiries or shown, int(machine.groups[row]["period"]))
+        if machine.groups[row]["quota"] > 0 and phase is not None:
+            machine.groups[row]["period_at"] = phase
 
 
 def _add_thread(builder: Builder, thread: Thread, task: RtwlTask | None, groups: Mapping[str, int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rtsim.sched.replay import COLUMNS, KEEP, SWITCH, TICK, UNTRACED, WAKEUP
 from rtsim.validation.replay import Decision, Thread
 
-__all__ = ["NOBODY", "decision_table", "period_end", "threads_of", "without_pulled"]
+__all__ = ["NOBODY", "decision_table", "ends_of_throttling", "phase_of", "threads_of", "without_pulled"]
 
 KINDS = {"wakeup": WAKEUP, "tick": TICK, "switch": SWITCH}
 NOBODY = -1
@@ -72,11 +72,13 @@ def without_pulled(found: Sequence[Decision]) -> list[Decision]:
     return kept[::-1]
 
 
-def period_end(found: Sequence[Decision], period_ns: int) -> int | None:
-    """Return an instant at which realtime throttling ended, from the trace; None where it shows none.
+def ends_of_throttling(
+    found: Sequence[Decision], limited: Callable[[Thread], bool], else_runs: Callable[[Thread], bool]
+) -> list[int]:
+    """Return the switches (ns) at which a thread came back that bandwidth control had kept from its CPU.
 
-    A realtime thread that left without blocking, for a weaker one, and comes back without having woken, had been
-    throttled. Its switch comes last of what the end of the period brings about: the earliest in its period tells most.
+    A `limited` thread that left without blocking, for one that runs at such times (`else_runs`), and comes back from
+    one without having woken, had been throttled.
     """
     throttled: set[int] = set()
     ends: list[int] = []
@@ -84,16 +86,21 @@ def period_end(found: Sequence[Decision], period_ns: int) -> int | None:
         leaving, coming = decision.thread, decision.next
         if decision.kind != "switch" or leaving is None or coming is None:
             continue
-        if coming.pid in throttled and not _realtime(leaving):
+        if coming.pid in throttled and else_runs(leaving):
             ends.append(decision.time_ns)
         throttled.discard(coming.pid)
-        if decision.resched and _realtime(leaving) and not _realtime(coming):
+        if decision.resched and limited(leaving) and else_runs(coming):
             throttled.add(leaving.pid)
-    return min(ends, key=lambda end: (end - ends[0] + period_ns // 2) % period_ns, default=None)
+    return ends
 
 
-def _realtime(thread: Thread) -> bool:
-    return not thread.fair and not thread.idle
+def phase_of(ends: Sequence[int], period_ns: int) -> int | None:
+    """Return where in the grid of periods these instants lie, None if there are none.
+
+    Each comes somewhat after the end of the period that brought it about: the earliest in its period tells most.
+    """
+    earliest = min(ends, key=lambda end: (end - ends[0] + period_ns // 2) % period_ns, default=None)
+    return None if earliest is None else earliest % period_ns
 
 
 def _row(thread: Thread | None, rows: Mapping[int, int]) -> int:

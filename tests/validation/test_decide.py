@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rtsim.validation.decide import Agreement, Miss, agreement
-from rtsim.validation.decision_table import period_end, threads_of, without_pulled
+from rtsim.validation.decision_table import ends_of_throttling, phase_of, threads_of, without_pulled
 from rtsim.validation.replay import Decision, Thread
 from tests.validation.recordings import recording
 
@@ -95,6 +95,10 @@ def wakeup(time_ns: int, thread: Thread) -> Decision:
     return Decision(time_ns, "wakeup", thread, True)
 
 
+def realtime_ends(found: list[Decision]) -> list[int]:
+    return ends_of_throttling(found, lambda thread: thread.realtime, lambda thread: not thread.realtime)
+
+
 def test_the_end_of_throttling_is_where_who_was_throttled_comes_back() -> None:
     found = [
         wakeup(1, VCPU),
@@ -105,7 +109,8 @@ def test_the_end_of_throttling_is_where_who_was_throttled_comes_back() -> None:
         switch(SECOND + 950_000_009, VCPU, HOG),
         switch(2 * SECOND + 5, HOG, VCPU),
     ]
-    assert period_end(found, SECOND) == 2 * SECOND + 5
+    assert realtime_ends(found) == [SECOND + 7, 2 * SECOND + 5]
+    assert phase_of(realtime_ends(found), SECOND) == 5
 
 
 def test_who_blocked_or_gave_way_to_a_stronger_thread_was_not_throttled() -> None:
@@ -117,7 +122,12 @@ def test_who_blocked_or_gave_way_to_a_stronger_thread_was_not_throttled() -> Non
         switch(30, VCPU, stronger),
         switch(31, stronger, VCPU, stays=False),
     ]
-    assert period_end(found, SECOND) is None
+    assert realtime_ends(found) == []
+    assert phase_of([], SECOND) is None
+
+
+def test_the_earliest_instant_in_a_period_tells_its_end_across_its_borders() -> None:
+    assert phase_of([3 * SECOND + 5, 4 * SECOND - 2, 5 * SECOND + 1], SECOND) == SECOND - 2
 
 
 def test_wake_ups_of_who_was_pulled_away_are_left_out() -> None:
