@@ -59,7 +59,9 @@ def test_costs_listed_as_unused_change_nothing() -> None:
 @pytest.mark.parametrize("cost", USED_COSTS)
 def test_costs_listed_as_used_change_results(cost: str) -> None:
     assert f"`{cost}`" in page("guides/profiles.md")
-    assert outcome(brief(profile_overrides={"costs": {cost: {"constant": "7 us"}}})) != outcome(brief())
+    assert outcome(brief(profile_overrides={"costs": {cost: {"constant": "7 us", "source": "assumed"}}})) != outcome(
+        brief()
+    )
 
 
 def test_settings_listed_without_effect_have_none() -> None:
