@@ -96,7 +96,7 @@ class Costs(StrictModel):
     wake: CostEntry
     """One wake-up in an interrupt."""
     enqueue_remote: CostEntry
-    """Not used yet."""
+    """Queueing a task that another CPU has woken, in the interrupt that it sends."""
     ipi: CostEntry
     """Flight of a reschedule interrupt."""
     timer_irq: CostEntry

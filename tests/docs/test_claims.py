@@ -20,7 +20,6 @@ from tests.docs.pages import ROOT
 
 SCENARIO = ROOT / "data" / "scenarios" / "smt4.yaml"
 UNUSED_COSTS = {
-    "enqueue_remote": {"constant": "1 ms"},
     "vm_exit": {"ept": {"constant": "1 ms"}},
     "bql_hold": {"constant": "1 ms"},
     "page_fault": {"4k": {"constant": "1 ms"}, "2m": {"constant": "1 ms"}, "swap": {"constant": "1 ms"}},
@@ -30,6 +29,7 @@ UNUSED_COSTS = {
 USED_COSTS = (
     "context_switch", "wake", "irq_entry", "timer_irq", "tick", "softirq_entry", "syscall_exit", "vm_entry",
     "hrtimer_program", "schedule", "preempt_fair", "cgroup_level", "irq_thread_hard", "ktimers", "softirq_exit",
+    "enqueue_remote",
 )  # fmt: skip
 INERT_TUNABLES = {
     "sched_autogroup_enabled": 0, "sched_child_runs_first": 1, "sched_deadline_period_min_us": 200,
@@ -75,7 +75,13 @@ def test_all_other_settings_are_listed_with_effect() -> None:
 
 
 def test_accounting_of_interrupts_has_an_effect() -> None:
-    assert outcome(brief(kernel={"config": {"irq_time_accounting": True}})) != outcome(brief())
+    busy = {
+        "a": {"cpus": "0", "run": -1},
+        "b": {"cpus": "0", "run": 2000, "timer": {"period": 5000, "mode": "absolute"}},
+    }
+    sharing = brief().patched({"workload": {"tasks": busy}})
+    apart = sharing.patched({"host": {"kernel": {"config": {"irq_time_accounting": True}}}})
+    assert outcome(apart) != outcome(sharing)
 
 
 def test_what_a_run_contains_is_described() -> None:
@@ -94,7 +100,7 @@ def keys(data: Mapping[str, Any]) -> Iterator[str]:
     """Yield the keys of a result, those of its scenario and of mappings by name left out."""
     data = copy.deepcopy(dict(data))
     data.pop("scenario", None)
-    for name in ("tasks", "guests", "cpus"):
+    for name in ("tasks", "guests", "cpus", "bounds"):
         data[name] = list(data.get(name, {}).values())[-1:]
     stack: list[Any] = [data]
     while stack:
