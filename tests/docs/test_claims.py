@@ -75,11 +75,8 @@ def test_all_other_settings_are_listed_with_effect() -> None:
 
 
 def test_accounting_of_interrupts_has_an_effect() -> None:
-    busy = {
-        "a": {"cpus": "0", "run": -1},
-        "b": {"cpus": "0", "run": 2000, "timer": {"period": 5000, "mode": "absolute"}},
-    }
-    sharing = brief().patched({"workload": {"tasks": busy}})
+    hogs = {name: {"cpus": "0", "run": -1} for name in ("a", "b")}
+    sharing = brief().lasting("2 s").patched({"workload": {"tasks": hogs}})
     apart = sharing.patched({"host": {"kernel": {"config": {"irq_time_accounting": True}}}})
     assert outcome(apart) != outcome(sharing)
 
