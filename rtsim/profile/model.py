@@ -96,7 +96,7 @@ class Costs(StrictModel):
     wake: CostEntry
     """One wake-up in an interrupt."""
     enqueue_remote: CostEntry
-    """Not used yet."""
+    """What a CPU takes to queue a woken task that another CPU has left to it."""
     ipi: CostEntry
     """Flight of a reschedule interrupt."""
     timer_irq: CostEntry

@@ -20,7 +20,6 @@ from tests.docs.pages import ROOT
 
 SCENARIO = ROOT / "data" / "scenarios" / "smt4.yaml"
 UNUSED_COSTS = {
-    "enqueue_remote": {"constant": "1 ms"},
     "vm_exit": {"ept": {"constant": "1 ms"}},
     "bql_hold": {"constant": "1 ms"},
     "page_fault": {"4k": {"constant": "1 ms"}, "2m": {"constant": "1 ms"}, "swap": {"constant": "1 ms"}},
