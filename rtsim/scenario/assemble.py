@@ -239,7 +239,10 @@ class _Assembler:
 
     def add_host_workload(self) -> None:
         cpus = self.host.topology.cpu_ids
-        machine = Machine("", "workload", self.kernel, self.host.kernel, cpus, cpus, self.cgroups, self.groups)
+        machine = Machine(
+            "", "workload", self.kernel, self.host.kernel, cpus, self.isolation.root_domains, cpus, self.cgroups,
+            self.groups,
+        )  # fmt: skip
         self._add_workload(machine, self.scenario.model.workload)
 
     def _add_workload(self, machine: Machine, workload: WorkloadModel) -> None:
@@ -315,7 +318,7 @@ class _Assembler:
         cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)
         machine = Machine(
             f"{guest.name}/", f"guests.{guest.name}.workload", kernel, guest.kernel, tuple(range(len(rows))),
-            guest.measured_vcpus(), cgroups, cgroups.add(self.builder),
+            isolation.root_domains, guest.measured_vcpus(), cgroups, cgroups.add(self.builder),
         )  # fmt: skip
         self._add_workload(machine, workload)
 
