@@ -55,7 +55,7 @@ HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 
 OPTIONAL_COSTS = (
     "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
-    "softirq_exit", "enqueue_remote",
+    "softirq_exit", "enqueue_remote", "timer_work",
 )  # fmt: skip
 
 JOB_RING = 256
@@ -63,7 +63,7 @@ KERNEL_DEFAULTS = {
     "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "pick_buddy": 1, "clock_skip": 1,
     "bandwidth_slice": 5_000_000, "rt_runtime": NEVER, "rt_period": 1_000_000_000, "rt_group_sched": 0, "rr_ticks": 1,
     "fair_server_runtime": 0, "fair_server_period": 1_000_000_000, "migration_cost": 500_000, "nr_migrate": 32,
-    "ttwu_queue": 1,
+    "ttwu_queue": 1, "preemption_timer": 1, "timer_task": NONE,
 }  # fmt: skip
 """What a kernel does unless it is told otherwise: its own defaults, and nothing that holds realtime tasks back."""
 DEFAULT_TRACE = 4096
@@ -224,7 +224,7 @@ class Builder:
                 "cpus": allowed, "allowed": _mask(allowed), "nr_allowed": len(allowed),
                 "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
                 "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
-                "watch": NONE, "pc": len(self.ops), "transit_next": NONE, "waker_last": NONE,
+                "watch": NONE, "pc": len(self.ops), "halted_at": NONE, "timer_deadline": NONE, "transit_next": NONE, "waker_last": NONE,
                 "rr_left": self.kernels[kernel].get("rr_ticks", 1),
                 "state": RUNNABLE,
                 **fields,

@@ -34,7 +34,7 @@ from rtsim.engine.state import (
     VM_EXIT,
     State,
 )
-from rtsim.kvm import vcpu
+from rtsim.kvm import polling, vcpu
 from rtsim.sched import core
 
 __all__ = ["at_base", "end_level", "end_stretch", "see_resched"]
@@ -52,6 +52,8 @@ def end_stretch(s: State, cpu: int) -> None:
         _finish_switch(s, cpu)
     elif c.bottom == IDLE_EXIT:
         _leave_idle(s, cpu)
+    elif c.bottom == IDLE:
+        _halt(s, cpu)
     else:
         _end_section(s, cpu)
 
@@ -175,7 +177,7 @@ def at_base(s: State, cpu: int) -> None:
         execution.resume(s, cpu)
     elif c.irq_pending != 0:
         interrupts.take_irq(s, cpu)
-    elif c.need_resched != 0 and _may_preempt(s, cpu) and _schedule(s, cpu):
+    elif c.need_resched != 0 and not polling.gives_way(s, cpu) and _may_preempt(s, cpu) and _schedule(s, cpu):
         return
     elif c.curr < 0:
         _idle(s, cpu)
@@ -198,12 +200,22 @@ def _interrupts_off(s: State, cpu: int) -> bool:
 
 @handler
 def _idle(s: State, cpu: int) -> None:
-    """Idle; the vCPU of a guest CPU halts."""
-    s.cpus[cpu].idle_from = s.m[0].now
-    execution.begin_base(s, cpu, IDLE, NEVER)
-    carrier = s.cpus[cpu].carrier
-    if carrier >= 0:
-        vcpu.leave_guest(s, s.tasks[carrier].cpu, EXIT_HLT)
+    """Idle; the vCPU of a guest CPU halts, unless the guest polls, or polls first."""
+    c = s.cpus[cpu]
+    c.idle_from = s.m[0].now
+    if c.carrier < 0 or idle.polls(s, cpu):
+        execution.begin_base(s, cpu, IDLE, NEVER)
+    elif c.poll_limit > 0:
+        execution.begin_base(s, cpu, IDLE, c.poll_limit)
+    else:
+        _halt(s, cpu)
+
+
+@handler
+def _halt(s: State, guest_cpu: int) -> None:
+    """Let the vCPU of an idle guest CPU halt."""
+    execution.begin_base(s, guest_cpu, IDLE, NEVER)
+    vcpu.leave_guest(s, s.tasks[s.cpus[guest_cpu].carrier].cpu, EXIT_HLT)
 
 
 @handler

@@ -7,7 +7,7 @@ reschedules once, when the last of them is over (`rtsim.engine.entry`).
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, execution, idle, observe, rtsl, sched_timers, softirq, timers, trace
+from rtsim.engine import calendar, execution, idle, jobs, observe, rtsl, sched_timers, softirq, timers, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -24,6 +24,7 @@ from rtsim.engine.state import (
     IRQ_WAKE,
     NEVER,
     NONE,
+    POLLING,
     SLEEPING,
     SOFTIRQ,
     TASK_RUNS,
@@ -36,7 +37,7 @@ from rtsim.engine.state import (
     State,
 )
 from rtsim.engine.timers import HARD_BASE, SOFT_BASE
-from rtsim.kvm import vcpu
+from rtsim.kvm import lapic, polling, vcpu
 from rtsim.sched import core
 
 __all__ = ["deliver", "expire_clock", "next_stretch", "note_wake", "take_irq", "wake_from_irq"]
@@ -51,17 +52,24 @@ def deliver(s: State, cpu: int, bits: int) -> None:
     c = s.cpus[cpu]
     c.irq_pending |= bits
     if c.executing == 1:
-        if c.carrier >= 0 and bits & IRQ_TIMER:
-            vcpu.leave_guest(s, s.tasks[c.carrier].cpu, EXIT_TIMER)  # the preemption timer expired
-        else:
-            _take_when_possible(s, cpu)
-        return
-    carrier = s.tasks[c.carrier]
-    if carrier.mode == HALTED and note_wake(s, c.carrier):
-        rtsl.begin_interruption(s, cpu)
-        observe.open_watch(s, c.carrier, s.m[0].now, 0)
-        s.cpus[carrier.cpu].irq_pending |= IRQ_WAKE
-        _take_when_possible(s, carrier.cpu)
+        _take_when_possible(s, cpu)
+    else:
+        _end_halt(s, cpu)
+
+
+@handler
+def _end_halt(s: State, guest_cpu: int) -> None:
+    """Bring the vCPU of `guest_cpu`, if that has halted, back to enter the guest."""
+    task = s.cpus[guest_cpu].carrier
+    t = s.tasks[task]
+    if t.mode == POLLING:
+        rtsl.begin_interruption(s, guest_cpu)
+        polling.end_poll(s, t.cpu)
+    elif t.mode == HALTED and note_wake(s, task):
+        rtsl.begin_interruption(s, guest_cpu)
+        observe.open_watch(s, task, s.m[0].now, 0)
+        s.cpus[t.cpu].irq_pending |= IRQ_WAKE
+        _take_when_possible(s, t.cpu)
 
 
 @handler
@@ -150,6 +158,7 @@ def _next_action(s: State, cpu: int) -> int:
         if took != OVER:
             return took
         c.irq_serving &= ~IRQ_TIMER
+        return timers.program_cost(s, cpu)
     if c.irq_serving & IRQ_NOISE:
         c.irq_serving &= ~IRQ_NOISE
         took = c.irq_noise
@@ -226,7 +235,33 @@ def expire_clock(s: State, cpu: int) -> None:
     following = min(_open_expired(s, cpu, HARD_BASE), _open_expired(s, cpu, SOFT_BASE))
     if following != NEVER:
         calendar.arm(s, timers.timer_slot(s, cpu), following)
-    deliver(s, cpu, IRQ_TIMER)
+    if s.cpus[cpu].carrier < 0:
+        deliver(s, cpu, IRQ_TIMER)
+    elif lapic.is_raised(s, cpu):
+        s.cpus[cpu].irq_pending |= IRQ_TIMER
+    else:
+        _fire_guest_timer(s, cpu)
+
+
+@handler
+def _fire_guest_timer(s: State, guest_cpu: int) -> None:
+    """Let the timer of `guest_cpu` fire on the host, in KVM or, without it, in QEMU's main loop."""
+    g = s.cpus[guest_cpu]
+    t = s.tasks[g.carrier]
+    emulator = s.kernels[g.kernel].timer_task
+    if emulator >= 0:
+        t.timer_job = 1
+        jobs.add_job(s, emulator, cost(s, s.tasks[emulator].cpu, s.kernels[g.kernel].timer_work), 1, guest_cpu)
+        wake_from_irq(s, emulator)
+        return
+    lapic.note_fired(s, guest_cpu)
+    if g.executing == 0:
+        if t.timer_cpu < 0:  # else an hrtimer of the host wakes it
+            _end_halt(s, guest_cpu)
+    elif s.kernels[t.kernel].preemption_timer == 1:
+        vcpu.leave_guest(s, t.cpu, EXIT_TIMER)
+    else:
+        deliver(s, t.cpu, IRQ_TIMER)
 
 
 @handler

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rtsim.engine import calendar, execution, interrupts, softirq, trace
 from rtsim.engine.jit import handler
-from rtsim.engine.program import add_job
+from rtsim.engine.jobs import add_job
 from rtsim.engine.random import cost, draw, sample_table
 from rtsim.engine.state import (
     BURSTS,
@@ -22,6 +22,7 @@ from rtsim.engine.state import (
     NOISE_IRQ,
     NOISE_NMI,
     NOISE_SOFTIRQ,
+    NONE,
     PERIODIC,
     TR_HARDWARE,
     TR_NMI,
@@ -81,7 +82,7 @@ def strike(s: State, source: int) -> None:
     elif kind == NOISE_EXIT:
         _exit_to_qemu(s, src.task, duration)
     else:
-        add_job(s, src.task, duration, src.locked)
+        add_job(s, src.task, duration, src.locked, NONE)
         interrupts.wake_from_irq(s, src.task)
 
 
@@ -91,7 +92,7 @@ def _interrupt(s: State, cpu: int, thread: int, duration: int) -> None:
     bits = IRQ_NOISE
     if thread >= 0:
         hard = min(duration, cost(s, cpu, s.kernels[s.cpus[cpu].kernel].irq_thread_hard))
-        add_job(s, thread, duration - hard, 0)
+        add_job(s, thread, duration - hard, 0, NONE)
         duration = hard
         if interrupts.note_wake(s, thread):
             bits |= IRQ_WAKE

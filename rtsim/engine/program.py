@@ -28,7 +28,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, rtsl, softirq, timers
+from rtsim.engine import execution, jobs, mutex, observe, rtsl, softirq, timers
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -65,7 +65,7 @@ from rtsim.kvm import vcpu
 from rtsim.sched import core
 from rtsim.sched.cpus import allowed_on
 
-__all__ = ["add_job", "continue_task", "end_operation", "sleep_to_start"]
+__all__ = ["continue_task", "end_operation", "sleep_to_start"]
 
 RUNTIME_CHUNK = 32_000
 """ns of work between two looks at the clock in rt-app's ``runtime``."""
@@ -90,7 +90,7 @@ def continue_task(s: State, cpu: int) -> bool:
             if _sleep(s, cpu, task):
                 return False
         elif code == OP_JOB:
-            return _take_job(s, cpu, task)
+            return jobs.take_job(s, cpu)
         elif code == OP_SOFTIRQ:
             return softirq.continue_thread(s, cpu)
         elif code == OP_GUEST:
@@ -156,7 +156,7 @@ def _arm(s: State, cpu: int, task: int) -> bool:
         t.timer_soft = t.first
     elif op.code == OP_SLEEP:
         t.timer_soft = s.m[0].now + op.value
-    work = cost(s, cpu, s.kernels[s.cpus[cpu].kernel].hrtimer_program)
+    work = cost(s, cpu, s.kernels[s.cpus[cpu].kernel].hrtimer_program) + timers.program_cost(s, cpu)
     if work == 0:
         t.pc += 1
         return False
@@ -314,25 +314,7 @@ def _set_affinity(s: State, cpu: int, task: int) -> bool:
     return False
 
 
-# ---- jobs, and the end of an operation --------------------------------------------------------------------------
-
-
-@handler
-def _take_job(s: State, cpu: int, task: int) -> bool:
-    t = s.tasks[task]
-    if t.job_head == t.job_tail:
-        core.block_current(s, cpu, SLEEPING)
-        return False
-    job = s.jobs[t.job_base + t.job_head % t.job_size]
-    if job.locked == 1 and s.locks[t.lock].owner != task and not mutex.lock_or_wait(s, cpu, t.lock):
-        return False
-    t.release = job.arrival
-    if t.job_sampled != t.job_head:
-        t.job_sampled = t.job_head
-        t.overruns += 1
-        observe.sample_behind_itself(s, task, t.release)
-    execution.begin_base(s, cpu, TASK_RUNS, job.duration)
-    return True
+# ---- the end of an operation --------------------------------------------------------------------------------------
 
 
 @handler
@@ -346,7 +328,7 @@ def end_operation(s: State, cpu: int) -> None:
     elif op.code == OP_SOFTIRQ:
         softirq.end_thread_stretch(s, cpu)
     elif op.code == OP_JOB:
-        _end_job(s, cpu)
+        jobs.end_job(s, cpu)
     elif op.code == OP_RUN and t.rest > 0:
         core.account_curr(s, cpu)
     elif op.code == OP_RUNTIME and s.m[0].now < t.ends_at:
@@ -362,30 +344,3 @@ def end_operation(s: State, cpu: int) -> None:
             _broadcast(s, cpu, op.value)
         elif op.code == OP_YIELD:
             core.yield_current(s, cpu)
-
-
-@handler
-def _end_job(s: State, cpu: int) -> None:
-    t = s.tasks[s.cpus[cpu].curr]
-    if t.watch >= 0 and t.release >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
-    t.job_head += 1
-    if t.lock >= 0 and s.locks[t.lock].owner == s.cpus[cpu].curr:
-        mutex.unlock(s, cpu, t.lock)
-
-
-@handler
-def add_job(s: State, task: int, duration: int, locked: int) -> None:
-    """Queue a job for `task`; when it sleeps, its sample begins now. A full ring drops the job and counts it."""
-    t = s.tasks[task]
-    if t.job_tail - t.job_head == t.job_size:
-        s.m[0].lost_jobs += 1
-        return
-    job = s.jobs[t.job_base + t.job_tail % t.job_size]
-    job.arrival = s.m[0].now
-    job.duration = duration
-    job.locked = locked
-    t.job_tail += 1
-    if t.state == SLEEPING and t.wake_pending == 0:
-        t.job_sampled = t.job_tail - 1
-        observe.open_watch(s, task, s.m[0].now, 0)

@@ -83,7 +83,7 @@ STOP, DEADLINE, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5, 6
 SLEEPING, RUNNABLE, BLOCKED = 0, 1, 2
 
 # Where a vCPU thread is (kvm/vcpu.py).
-NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED = 0, 1, 2, 3, 4, 5, 6, 7
+NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED, POLLING = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 # Why a vCPU left the guest.
 EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO = 0, 1, 2, 3
@@ -235,6 +235,7 @@ KERNEL = _dtype(f"""
     yield_forfeits: 1 = EEVDF: sched_yield gives the rest of the request up
     clock_skip:     1 = schedule() goes on with the clock of the wake-up that asked for it
     irq_time_accounting: 1 = tasks are not charged for interrupts
+    steal_accounting: 1 = tasks of a guest are not charged for time in which its vCPU waited for a CPU
     bandwidth_slice: ns, run time a queue draws from its group at once
     rt_runtime:     ns of each period that realtime tasks may run, NEVER = unlimited
     rt_period:      ns
@@ -273,6 +274,19 @@ KERNEL = _dtype(f"""
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
     vm_exit[4]:     VM exit by reason
+    halt_poll_ns:   ns that a halted vCPU polls at most, 0 = never
+    halt_poll_grow: factor after a halt that a longer poll would have caught, 0 = none
+    halt_poll_grow_start: ns, first poll
+    halt_poll_shrink: divisor after a halt longer than any poll, 0 = back to none
+    timer_advance_adapts: 1 = how early the timers of guests fire follows how late they have been
+    preemption_timer: 1 = a running guest's timer ends guest mode itself, 0 = an interrupt of the host does
+    apic_exits:     1 = a guest leaves guest mode to program its timer and to interrupt another of its CPUs
+    timer_task:     emulator thread that fires the timers of this guest, -1 = KVM does
+    timer_work:     what it computes for each, under its lock
+    guest_poll_ns:  ns that an idle CPU of this guest polls at most before it halts, 0 = it halts at once
+    guest_poll_grow: factor after a halt that a longer poll would have caught
+    guest_poll_grow_start: ns, first poll
+    guest_poll_shrink: divisor after a halt longer than any poll, 0 = back to none
     irq_thread_hard: hard part of an interrupt whose handler is a thread
     ktimers:        a run of ktimers, beyond the wake-ups it does
     preempt:        preemption model
@@ -328,6 +342,7 @@ CPU = _dtype(f"""
     bucket[{len(RATES)}]: ns times RATE_UNIT, level of the bucket that leaks at each of RATES
     bucket_most[{len(RATES)}]: its highest
     idle_from:      ns, since when it idles
+    poll_limit:     ns that it polls before it halts, in a guest
     tick_at:        ns, next tick, NEVER = stopped
     tick_queued:    ns, when the tick's timer was queued
     nohz_full:      1 = tick stops with a single runnable task
@@ -425,6 +440,11 @@ TASK = _dtype(f"""
     guest_cpu:      vCPU: the guest CPU it carries
     exit_reason:    vCPU: why it left the guest
     io_left:        ns, vCPU: work in QEMU asked for by the exit
+    halt_poll_ns:   ns, vCPU: how long it polls when it halts next
+    halted_at:      ns, vCPU: since when it is halted, -1 = it is not
+    timer_advance:  ns, vCPU: how early its guest's timer fires
+    timer_deadline: ns, vCPU: expiry of a timer that has fired and that the guest has not been entered for, -1 none
+    timer_job:      1 = vCPU: the emulator has yet to tell of an expiry
     lock:           lock of its guest, -1 none
     lock_next:      link among the waiters of a lock
     rr_left:        ticks left of a round-robin slice
@@ -432,6 +452,9 @@ TASK = _dtype(f"""
     watch:          row of `watches`, -1 not observed
     waking_at:      ns of the last wake-up
     run_from:       ns of the last switch to it
+    off_at:         ns, when it left its CPU or, if later, was queued; -1 = it is on one
+    run_delay:      ns that it waited on a queue
+    slept:          ns that it was neither on a CPU nor on a queue
     waits_for_lock: 1 = among the waiters of a mutex
     cpu_ns:         ns on a CPU
     wakeups:        count
@@ -677,6 +700,7 @@ JOB = _dtype("""
     arrival:        ns
     duration:       ns
     locked:         1 = done under the task's lock
+    guest_cpu:      guest CPU to interrupt when it is done: its timer has expired; -1 none
 """)
 
 LOCK = _dtype("""

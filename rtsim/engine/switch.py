@@ -5,7 +5,7 @@ from __future__ import annotations
 from rtsim.engine import execution, observe, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
-from rtsim.engine.state import H_RUN, H_WAKING, NOT_VCPU, SWITCH, TR_SWITCH, State
+from rtsim.engine.state import H_RUN, H_WAKING, NONE, NOT_VCPU, SWITCH, TR_SWITCH, State
 
 __all__ = ["begin_switch"]
 
@@ -28,14 +28,19 @@ def begin_switch(s: State, cpu: int) -> None:
 
 @handler
 def _count_lengths(s: State, prev: int, picked: int) -> None:
-    """Count how long `prev` ran and how long `picked`, if just woken, has waited."""
+    """Count how long `prev` ran and how long `picked` has waited."""
     now = s.m[0].now
     if prev >= 0:
         p = s.tasks[prev]
+        if s.cpus[p.cpu].curr != prev:  # else it has been woken meanwhile, and runs elsewhere
+            p.off_at = now
         if p.watch >= 0 and p.run_from >= s.m[0].observe_from:
             observe.count_value(s, p.watch, H_RUN, now - p.run_from)
     if picked >= 0:
         t = s.tasks[picked]
         t.run_from = now
+        if t.off_at >= 0:
+            t.run_delay += now - t.off_at
+        t.off_at = NONE
         if t.fresh == 1 and t.watch >= 0 and t.waking_at >= s.m[0].observe_from:
             observe.count_value(s, t.watch, H_WAKING, now - t.waking_at)

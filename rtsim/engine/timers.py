@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from rtsim.engine import calendar
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NEVER, OTHER, PREEMPT_RT, State
+from rtsim.engine.random import cost
+from rtsim.engine.state import EXIT_TIMER, NEVER, OTHER, PREEMPT_RT, State
 
 __all__ = [
     "HARD_BASE",
@@ -26,10 +27,12 @@ __all__ = [
     "pop_expired",
     "pop_soft",
     "program_clock",
+    "program_cost",
     "soft_expired",
     "start_timer",
     "tick_first",
     "timer_slot",
+    "timer_target",
     "update_tick",
 ]
 
@@ -60,13 +63,25 @@ def next_expiry(s: State, cpu: int) -> int:
 
 @handler
 def program_clock(s: State, cpu: int) -> None:
-    """Arm the clock event device for the earliest expiry."""
-    earliest = max(next_expiry(s, cpu), s.cpus[cpu].hang_until)
+    """Arm the clock event device for the earliest expiry; KVM arms that of a guest a little early."""
+    c = s.cpus[cpu]
+    earliest = max(next_expiry(s, cpu), c.hang_until)
     slot = timer_slot(s, cpu)
+    if c.carrier >= 0 and earliest != NEVER:
+        earliest -= s.tasks[c.carrier].timer_advance
     if earliest == NEVER:
         calendar.disarm(s, slot)
     elif calendar.slot_time(s, slot) != earliest:
         calendar.arm(s, slot, max(earliest, s.m[0].now))
+
+
+@handler
+def program_cost(s: State, cpu: int) -> int:
+    """Return what programming the clock event device costs beyond its caller: in a guest, an exit (ns)."""
+    k = s.kernels[s.cpus[cpu].kernel]
+    if k.apic_exits == 0:
+        return 0
+    return cost(s, cpu, k.vm_exit[EXIT_TIMER]) + cost(s, cpu, k.vm_entry)
 
 
 @handler
@@ -86,7 +101,7 @@ def start_timer(s: State, task: int, cpu: int, release: int) -> None:
     t.timer_hard = release + t.slack
     t.timer_queued = s.m[0].now
     t.timer_base = SOFT_BASE if t.policy >= OTHER and s.kernels[t.kernel].preempt == PREEMPT_RT else HARD_BASE
-    t.timer_cpu = _timer_target(s, cpu, t.timer_hard)
+    t.timer_cpu = timer_target(s, cpu, t.timer_hard)
     queue = s.cpus[t.timer_cpu].timer_head
     before = -1
     after = queue[t.timer_base]
@@ -102,8 +117,8 @@ def start_timer(s: State, task: int, cpu: int, release: int) -> None:
 
 
 @handler
-def _timer_target(s: State, cpu: int, expiry: int) -> int:
-    """Return the CPU whose queue takes a timer started on `cpu` (get_nohz_timer_target).
+def timer_target(s: State, cpu: int, expiry: int) -> int:
+    """Return the CPU whose queue takes a timer started on `cpu` (get_nohztimer_target).
 
     That of a nohz_full CPU goes to a housekeeping one, a busy one of its domain if there is any, unless it would be
     the first to expire there: another CPU's clock cannot be programmed.

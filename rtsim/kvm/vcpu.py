@@ -1,7 +1,7 @@
 """The vCPU thread: entry, the guest, exit, and what the exit asks for.
 
 A guest CPU executes only while its vCPU thread is on a host CPU and in guest mode. Leaving guest mode freezes it: the
-work left is kept and armed anew at the next entry. Its clock and timers go on in host time.
+work left is kept and armed anew at the next entry. Its clock and timers go on in host time (`rtsim.kvm.lapic`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtsim.engine.state import (
     IN_GUEST,
     IN_HOST,
     IN_QEMU,
-    SLEEPING,
+    POLLING,
     TASK_RUNS,
     TR_VM_ENTRY,
     TR_VM_EXIT,
@@ -26,7 +26,7 @@ from rtsim.engine.state import (
     WANTS_LOCK,
     State,
 )
-from rtsim.sched import core
+from rtsim.kvm import halt, lapic
 
 __all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]
 
@@ -81,6 +81,8 @@ def end_stretch(s: State, cpu: int) -> None:
             t.mode = WANTS_LOCK
         else:
             t.mode = IN_HOST
+    elif t.mode == POLLING:
+        t.mode = HALTED
     else:
         mutex.unlock(s, cpu, t.lock)
         t.mode = IN_HOST
@@ -89,10 +91,12 @@ def end_stretch(s: State, cpu: int) -> None:
 @handler
 def proceed(s: State, cpu: int) -> bool:
     """Begin the next stretch of the vCPU that has host CPU `cpu`; return False if it blocks instead."""
-    t = s.tasks[s.cpus[cpu].curr]
-    if t.mode == HALTED and s.cpus[t.guest_cpu].irq_pending == 0:
-        core.block_current(s, cpu, SLEEPING)
-        return False
+    task = s.cpus[cpu].curr
+    t = s.tasks[task]
+    if t.mode == HALTED:
+        if s.cpus[t.guest_cpu].irq_pending == 0:
+            return halt.wait(s, cpu)
+        halt.end_halt(s, task)
     if t.mode == WANTS_LOCK:
         if not mutex.lock_or_wait(s, cpu, t.lock):
             return False
@@ -100,7 +104,7 @@ def proceed(s: State, cpu: int) -> bool:
         t.mode = IN_QEMU
         return True
     c = s.cpus[cpu]
-    c.entry_section = cost(s, cpu, s.kernels[c.kernel].vm_entry)
+    c.entry_section = lapic.wait_lapic_expire(s, task) + cost(s, cpu, s.kernels[c.kernel].vm_entry)
     rtsl.note_section(s, cpu, c.entry_section)
     execution.begin_base(s, cpu, TASK_RUNS, c.entry_section)
     t.mode = VM_ENTRY

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rtsim.engine import calendar, idle
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
-from rtsim.engine.state import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, State
+from rtsim.engine.state import EXIT_EXTERNAL, IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, State
 
 __all__ = [
     "clock_task",
@@ -37,7 +37,10 @@ def send_ipi(s: State, cpu: int) -> None:
     c = s.cpus[cpu]
     arrival = s.m[0].now
     if c.bottom != IDLE or not idle.polls(s, cpu):
-        arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
+        k = s.kernels[c.kernel]
+        arrival += cost(s, cpu, k.ipi)
+        if k.apic_exits == 1:  # the sender leaves guest mode first; the receiver is told without an exit
+            arrival += cost(s, cpu, k.vm_exit[EXIT_EXTERNAL])
         c.paie = max(c.paie, arrival - s.m[0].now)
     calendar.arm(s, ipi_slot(s, cpu), arrival)
 
@@ -65,13 +68,17 @@ def resched_curr_lazy(s: State, cpu: int) -> None:
 
 @handler
 def update_rq_clock(s: State, cpu: int) -> None:
-    """Read the clock of the run queue of `cpu`, and the time that interrupts have taken up to the same moment."""
+    """Read the clock of the run queue of `cpu`, and the time not to be charged to tasks up to the same moment."""
     c = s.cpus[cpu]
     c.clock = s.m[0].now
-    if s.kernels[c.kernel].irq_time_accounting == 0:
-        c.clock_task = c.clock
-    else:  # an interrupt under way counts once it is over: until then the task clock may have gone too far, and waits
-        c.clock_task = max(c.clock_task, c.clock - c.irq_ns - c.softirq_ns)
+    k = s.kernels[c.kernel]
+    task_clock = c.clock
+    if k.irq_time_accounting == 1:
+        task_clock -= c.irq_ns + c.softirq_ns
+    if k.steal_accounting == 1:
+        task_clock -= s.tasks[c.carrier].run_delay
+    # an interrupt under way counts once it is over: until then the task clock may have gone too far, and waits
+    c.clock_task = max(c.clock_task, task_clock)
 
 
 @handler
@@ -89,5 +96,5 @@ def schedule_clock(s: State, cpu: int) -> None:
 
 @handler
 def clock_task(s: State, cpu: int) -> int:
-    """Return the time that tasks of `cpu` are charged by: without interrupts where those are accounted (ns)."""
+    """Return the time that tasks of `cpu` are charged by: without interrupts and steal where those are accounted (ns)."""
     return s.cpus[cpu].clock_task
