@@ -17,6 +17,7 @@ __all__ = [
     "HostModel",
     "InterruptsModel",
     "KernelModel",
+    "MemoryModel",
     "ScenarioModel",
     "TopologyModel",
     "TunedModel",
@@ -90,6 +91,19 @@ class InterruptsModel(StrictModel):
     affinity: str | None = None
 
 
+class MemoryModel(StrictModel):
+    """What the host does with its memory."""
+
+    transparent_hugepage: Literal["always", "madvise", "never"] | None = None
+    """By default as the command line says, always without."""
+    ksm: bool = False
+    """Whether ksmd merges equal pages (``/sys/kernel/mm/ksm/run``)."""
+    committed: float = Field(default=1.0, gt=0, le=100)
+    """Memory in use by guests and programs over what there is; above 1 the host reclaims pages all the time."""
+    bandwidth: float = Field(default=0.0, ge=0, le=0.95)
+    """Share of the memory bandwidth that programs other than the measured ones use."""
+
+
 class HostModel(StrictModel):
     """One compute node."""
 
@@ -100,6 +114,7 @@ class HostModel(StrictModel):
     interrupts: InterruptsModel | None = None
     cgroups: Literal["libvirt", "flat"] = "libvirt"
     """Of guests' threads: as libvirt makes them (``/machine.slice/NAME.scope/libvirt/vcpu0``), or none."""
+    memory: MemoryModel = MemoryModel()
     profile: str = "tuned"
     profile_overrides: dict[str, Any] = Field(default_factory=dict)
     nova: dict[str, Any] = Field(default_factory=dict)
