@@ -18,6 +18,7 @@ __all__ = [
     "InterruptsModel",
     "KernelModel",
     "MemoryModel",
+    "OverridesModel",
     "ScenarioModel",
     "TopologyModel",
     "TunedModel",
@@ -120,6 +121,20 @@ class HostModel(StrictModel):
     nova: dict[str, Any] = Field(default_factory=dict)
 
 
+class OverridesModel(StrictModel):
+    """What is changed about a guest after Nova has placed it, as in its domain XML."""
+
+    vcpupin: Cpus | Literal["all"] | None = None
+    """Host CPUs that all vCPUs float over; its memory is then bound to no node."""
+    emulatorpin: Cpus | Literal["all", "vcpus"] | None = None
+    """Host CPUs of the emulator thread; vcpus: those of all vCPUs, realtime ones too."""
+    vcpusched: Literal["other", "fifo"] | None = None
+    """Policy of the realtime vCPUs; of all but vCPU 0 where the flavor has none."""
+    hugepages: Literal["none", "2 MiB", "1 GiB"] | None = None
+    locked: bool | None = None
+    nosharepages: bool | None = None
+
+
 class GuestModel(StrictModel):
     """One guest: a flavor that Nova places, or a domain whose pins stand."""
 
@@ -127,6 +142,7 @@ class GuestModel(StrictModel):
     flavor: str | dict[str, Any] | None = None
     domain: str | None = None
     image: str | dict[str, Any] = Field(default_factory=dict)
+    overrides: OverridesModel = OverridesModel()
     kernel: KernelModel = KernelModel()
     workload: WorkloadModel = WorkloadModel(cyclictest=CyclictestModel())
 
