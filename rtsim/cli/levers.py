@@ -87,7 +87,7 @@ def _cells(row: LeverRow, with_intervals: bool) -> list[object]:
         change = microseconds(row["differences_ns"]["p99.99"], sign=True)
         ends = row["differences_ci_ns"]["p99.99"]
         change += f" ({interval(ends, sign=True)})" if with_intervals and ends else ""
-    lost = "-" if row["others_lost"] is None else f"{100 * row['others_lost']:.1f} %"
+    lost = "-" if row["others_lost"] is None else f"{100 * row['others_lost'] + 0.0:.1f} %"
     return [
         row["name"], values["p50"], values["p99.99"], change, values["max"], microseconds(row["bound_ns"]),
         row["cpus_spent"], row["locked_mib"], lost, row["why"].replace("thread:", ""),
