@@ -10,7 +10,7 @@ import typer
 
 from rtsim.cli.outputs import expect_writable
 from rtsim.cli.progress import engine_ready, progress_shown
-from rtsim.cli.tables import console, interval, microseconds, table, wide
+from rtsim.cli.tables import console, interval, microseconds, table
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import write_whole
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rtsim.planning.levers import LeverRow
 
 __all__ = ["levers"]
+
+ROOM_FOR_WHY, ROOM_FOR_BOUND, ROOM_FOR_INTERVALS = 100, 120, 150
+"""Columns of a page from which there is room for these; JSON and report always have them."""
 
 
 def levers(
@@ -74,21 +77,28 @@ def _drawn(found: Levers, form: str) -> bytes:
 def _show(found: Levers) -> None:
     out = console()
     title = f"Levers of {found.guest}: latency of {found.task}; mean of {found.replications} replications (µs)"
-    columns = ["levers", "p50", "p99.99", "change", "max", "bound", "CPUs\nspent", "MiB\nlocked", "others\nlose", "why"]
-    rows = [_cells(row, wide(out)) for row in found.rows]
-    out.print(table(out, title, columns, rows, words=(0, 9)))
+    rows = [_cells(row, out.width) for row in found.rows]
+    columns = list(rows[0])
+    words = [i for i, name in enumerate(columns) if name in ("levers", "why")]
+    out.print(table(out, title, columns, [list(row.values()) for row in rows], words=words))
     out.print("change: of p99.99; of a lever alone, and of all, from none; of all but a lever, from all")
 
 
-def _cells(row: LeverRow, with_intervals: bool) -> list[object]:
+def _cells(row: LeverRow, width: int) -> dict[str, object]:
+    """Return the row's cells by the names of their columns, those that a page of `width` columns has room for."""
     values = {name: microseconds(value) for name, value in row["values_ns"].items()}
     change = "-"
     if row["against"] is not None:
         change = microseconds(row["differences_ns"]["p99.99"], sign=True)
         ends = row["differences_ci_ns"]["p99.99"]
-        change += f" ({interval(ends, sign=True)})" if with_intervals and ends else ""
+        change += f" ({interval(ends, sign=True)})" if width >= ROOM_FOR_INTERVALS and ends else ""
     lost = "-" if row["others_lost"] is None else f"{100 * row['others_lost'] + 0.0:.1f} %"
-    return [
-        row["name"], values["p50"], values["p99.99"], change, values["max"], microseconds(row["bound_ns"]),
-        row["cpus_spent"], row["locked_mib"], lost, row["why"].replace("thread:", ""),
-    ]  # fmt: skip
+    cells: dict[str, object] = {
+        "levers": row["name"], "p50": values["p50"], "p99.99": values["p99.99"], "change": change, "max": values["max"],
+    }  # fmt: skip
+    if width >= ROOM_FOR_BOUND:
+        cells["bound"] = microseconds(row["bound_ns"])
+    cells |= {"CPUs\nspent": row["cpus_spent"], "MiB\nlocked": row["locked_mib"], "others\nlose": lost}
+    if width >= ROOM_FOR_WHY:
+        cells["why"] = row["why"].replace("thread:", "")
+    return cells

@@ -35,6 +35,8 @@ MEASURES: Mapping[str, float | None] = {"p50": 0.5, "p99.99": 0.9999, "max": Non
 """By name, the quantile; None: the largest sample."""
 TAIL = 0.9999
 """Quantile whose samples tell the cause that a lever removes."""
+NO_CHANGE_NS = 50.0
+"""Changes of a cause that would be printed as 0.0 us."""
 
 
 class LeverRow(TypedDict):
@@ -269,11 +271,14 @@ def _cpu_time_of_others(run: Result, levered: Levered) -> int:
 
 
 def _why(causes: Mapping[str, float], base: Mapping[str, float]) -> str:
-    """Return the cause whose part of the tail changes most."""
+    """Return the cause whose part of the tail changes most the way that the tail as a whole does."""
     changes = {cause: causes.get(cause, 0.0) - base.get(cause, 0.0) for cause in sorted({*causes, *base})}
     if not changes:
         return ""
-    cause = max(changes, key=lambda name: abs(changes[name]))
+    way = 1 if sum(changes.values()) > 0 else -1
+    cause = max(changes, key=lambda name: way * changes[name])
+    if abs(changes[cause]) < NO_CHANGE_NS:
+        return "no difference"
     return f"{cause} {changes[cause] / 1000:+.1f} us"
 
 

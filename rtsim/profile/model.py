@@ -263,7 +263,7 @@ class MemoryFault(StrictModel):
     """Pages that a vCPU misses; whether it can depends on the guest's memory and the host's (`rtsim.scenario.memory`).
 
     ``first_touch``: the guest's running code touches pages it had not, counted as pages of 4 KiB; ``collapse``:
-    khugepaged or compaction moves pages; ``numa_hint``: NUMA balancing asks where a page is used; ``ksm``: a merged
+    khugepaged moves pages into a huge one; ``numa_hint``: NUMA balancing asks where a page is used; ``ksm``: a merged
     page is written; ``swap``: a page has been reclaimed.
     """
 

@@ -5,7 +5,8 @@ pages that are missing  of guests
 ======================  ========================================================================================
 first_touch             all. The host still has to allocate and clear the page unless memory is locked, or of huge
                         pages, which QEMU allocates before the guest starts
-collapse                whose memory khugepaged makes transparent huge pages of
+collapse                whose memory khugepaged may still make transparent huge pages of; locked memory was made so
+                        when the guest started
 numa_hint               on several nodes, bound to none of them, with ``kernel.numa_balancing``
 ksm                     whose pages may be merged (no ``nosharepages``), with KSM switched on
 swap                    not locked, on a host that reclaims memory
@@ -61,7 +62,7 @@ def _of_vcpu(placement: Placement, host: Host, vcpu: int, fault: MemoryFault) ->
         cost = (costs.huge if transparent else costs.small) if missing else None
         return VcpuFault(vcpu, fault, fault.arrival.slowed(size_kib // SMALL_KIB), cost)
     exists = {
-        "collapse": transparent,
+        "collapse": transparent and not placement.locked,
         "numa_hint": _is_balanced(placement, host),
         "ksm": host.memory.ksm and not placement.nosharepages,
         "swap": host.memory.committed > 1 and not placement.locked,

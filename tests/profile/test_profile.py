@@ -34,7 +34,7 @@ def source(**changes):
 
 
 def test_the_built_in_profiles():
-    assert set(BUILTIN) == {*SERVERS, "kernel-lab", "recorded-vm"}
+    assert set(BUILTIN) == {*SERVERS, "modern", "nested", "kernel-lab", "recorded-vm"}
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -333,7 +333,7 @@ def test_refused_overrides(overrides, message):
 
 
 def test_unknown_profile():
-    names = "kernel-lab, recorded-vm, tuned, untuned"
+    names = "kernel-lab, modern, nested, recorded-vm, tuned, untuned"
     with pytest.raises(InputError, match=f"nothing: expected a profile file or one of {names}"):
         load_profile("nothing")
 

@@ -81,13 +81,13 @@ def test_the_command_line_switches_transparent_huge_pages_off() -> None:
 
 def test_realtime_guests_are_locked_and_their_pages_not_merged() -> None:
     chosen = scenario(properties=REALTIME)
-    assert reasons(chosen) == {"first_touch", "collapse"}
+    assert reasons(chosen) == {"first_touch"}
     assert touches(chosen).cost is None
 
 
 def test_locked_memory_alone_is_still_merged() -> None:
     chosen = scenario(properties={"hw:locked_memory": "true"})
-    assert reasons(chosen) == {"first_touch", "collapse", "ksm"}
+    assert reasons(chosen) == {"first_touch", "ksm"}
 
 
 @pytest.mark.parametrize(("memory", "gone"), [({"ksm": False}, "ksm"), ({"committed": 1.0}, "swap")])
