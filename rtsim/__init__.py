@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rtsim.inputs.errors import InputError, RtsimError
     from rtsim.kernel import Kernel
     from rtsim.nova import Flavor, Image, NovaConf, NovaRefusal, Placement, place
-    from rtsim.planning import Comparison, compare
+    from rtsim.planning import Comparison, Levers, compare, levers
     from rtsim.profile import Profile, load_profile
     from rtsim.report.html import write_report
     from rtsim.scenario import Host, Result, Scenario, simulate
@@ -48,6 +48,8 @@ _HOME = {
     "Result": "rtsim.scenario",
     "compare": "rtsim.planning",
     "Comparison": "rtsim.planning",
+    "levers": "rtsim.planning",
+    "Levers": "rtsim.planning",
     "write_report": "rtsim.report.html",
     # what did happen
     "read_cyclictest": "rtsim.traces.cyclictest",
@@ -65,6 +67,7 @@ __all__ = [
     "Image",
     "InputError",
     "Kernel",
+    "Levers",
     "NovaConf",
     "NovaRefusal",
     "Placement",
@@ -74,6 +77,7 @@ __all__ = [
     "Scenario",
     "Topology",
     "compare",
+    "levers",
     "load_profile",
     "place",
     "read_capabilities",

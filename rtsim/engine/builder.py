@@ -309,8 +309,8 @@ class Builder:
 
     def source(
         self, name: str, kind: int, *, duration: int, cpu: int = NONE, task: int = NONE, locked: bool = False,
-        period_ns: int = 0, phase_ns: int = 0, interval: int = NONE, burst_size: int = 0, burst_spacing_ns: int = 0,
-        vector: int = state.VEC_NET_RX,
+        lasting: bool = False, on_disk: bool = False, period_ns: int = 0, phase_ns: int = 0, interval: int = NONE,
+        burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = state.VEC_NET_RX,
     ) -> int:  # fmt: skip
         """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals."""
         arrival_key, arrival_gamma = random.stream(self.seed, name, "arrival")
@@ -319,6 +319,7 @@ class Builder:
         self.sources.append(
             {
                 "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration, "vector": vector,
+                "lasting": int(lasting), "on_disk": int(on_disk),
                 "arrival": PERIODIC if period_ns else BURSTS if burst_size else RENEWAL, "period": period_ns,
                 "phase": phase_ns, "interval": interval, "burst_size": burst_size, "burst_spacing": burst_spacing_ns,
                 "last": 0 if period_ns else phase_ns, "arrival_key": arrival_key, "arrival_gamma": arrival_gamma,

@@ -12,6 +12,7 @@ from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     BASE,
+    EXIT_EPT,
     EXIT_EXTERNAL,
     EXIT_HLT,
     IDLE,
@@ -34,7 +35,7 @@ from rtsim.engine.state import (
     VM_EXIT,
     State,
 )
-from rtsim.kvm import vcpu
+from rtsim.kvm import memory, vcpu
 from rtsim.sched import core
 
 __all__ = ["at_base", "end_level", "end_stretch", "see_resched"]
@@ -119,6 +120,9 @@ def _enter_guest(s: State, cpu: int) -> None:
     vcpu.thaw(s, guest_cpu)
     if s.cpus[cpu].irq_pending != 0 or s.cpus[cpu].need_resched == RESCHED:
         vcpu.leave_guest(s, cpu, EXIT_EXTERNAL)
+        rtsl.note_section(s, cpu, s.cpus[cpu].entry_section + s.cpus[cpu].left[BASE])
+    elif memory.touch_missing(s, s.cpus[cpu].curr):
+        vcpu.leave_guest(s, cpu, EXIT_EPT)
         rtsl.note_section(s, cpu, s.cpus[cpu].entry_section + s.cpus[cpu].left[BASE])
     elif s.cpus[guest_cpu].level == BASE:
         at_base(s, guest_cpu)

@@ -18,6 +18,7 @@ from rtsim.engine.state import (
     C_HARDWARE,
     C_IDLE_EXIT,
     C_IRQ,
+    C_MEMORY,
     C_PREEMPT_OFF,
     C_SOFTIRQ,
     C_SWITCH,
@@ -25,14 +26,18 @@ from rtsim.engine.state import (
     C_VM_ENTRY,
     C_VM_EXIT,
     CAUSES,
+    EXIT_EPT,
     H_LATENCY,
     HARDWARE,
     IDLE,
     IDLE_EXIT,
+    IN_FAULT,
     IN_QEMU,
     IRQ,
+    NEEDS_PAGE,
     NMI,
     SCHEDULE,
+    SLEEPING,
     SOFTIRQ,
     SWITCH,
     TASK_RUNS,
@@ -146,22 +151,33 @@ def _cause(s: State, cpu: int, watch: int) -> int:
         return C_SOFTIRQ + offset
     if c.bottom == SWITCH or c.bottom == SCHEDULE:
         return C_SWITCH + offset
-    if c.bottom == IDLE or c.bottom == IDLE_EXIT:
-        return C_IDLE_EXIT + offset
-    curr = c.curr
     waiter = s.watches[watch].task
+    if c.bottom == IDLE or c.bottom == IDLE_EXIT:
+        return C_MEMORY if _awaits_page(s, waiter) else C_IDLE_EXIT + offset
+    curr = c.curr
     mine = waiter == curr or s.cpus[s.tasks[waiter].cpu].carrier == curr
     if mine:
         mode = s.tasks[curr].mode
         if mode == VM_ENTRY:
             return C_VM_ENTRY
         if mode == VM_EXIT:
-            return C_VM_EXIT
+            return C_MEMORY if s.tasks[curr].exit_reason == EXIT_EPT else C_VM_EXIT
         if mode in (IN_QEMU, WANTS_LOCK):
             return C_EMULATOR
+        if mode in (NEEDS_PAGE, IN_FAULT):
+            return C_MEMORY
+    elif _awaits_page(s, waiter):
+        return C_MEMORY
     elif c.section_rest >= 0:
         return C_PREEMPT_OFF + offset
     return 2 * CAUSES + curr
+
+
+@handler
+def _awaits_page(s: State, waiter: int) -> bool:
+    """Return whether the vCPU that carries `waiter` sleeps until a page has been read: no CPU would help it."""
+    carrier = s.cpus[s.tasks[waiter].cpu].carrier
+    return carrier >= 0 and s.tasks[carrier].mode == IN_FAULT and s.tasks[carrier].state == SLEEPING
 
 
 @handler

@@ -84,9 +84,10 @@ SLEEPING, RUNNABLE, BLOCKED = 0, 1, 2
 
 # Where a vCPU thread is (kvm/vcpu.py).
 NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED = 0, 1, 2, 3, 4, 5, 6, 7
+NEEDS_PAGE, IN_FAULT = 8, 9
 
 # Why a vCPU left the guest.
-EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO = 0, 1, 2, 3
+EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT = 0, 1, 2, 3, 4
 
 # Fair classes.
 CFS, EEVDF = 0, 1
@@ -118,7 +119,7 @@ OP_LOOP, OP_EXIT, OP_LOCK, OP_UNLOCK, OP_WAIT, OP_SIGNAL, OP_BROADCAST = 9, 10, 
 OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ = 16, 17, 18, 19, 20
 
 # Noise sources: what an arrival does, and when arrivals come.
-NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT = 0, 1, 2, 3, 4, 5
+NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT, NOISE_FAULT = 0, 1, 2, 3, 4, 5, 6
 PERIODIC, RENEWAL, BURSTS = 0, 1, 2
 
 # What is asked of the engine from outside between events.
@@ -158,9 +159,10 @@ CAUSE_NAMES = (
     "vm_exit",
     "vm_entry",
     "emulator",
+    "memory",
 )
 (C_HARDWARE, C_IRQ, C_SOFTIRQ, C_IDLE_EXIT, C_PREEMPT_OFF, C_SWITCH, C_TIMER_SLACK,
- C_VM_EXIT, C_VM_ENTRY, C_EMULATOR) = range(len(CAUSE_NAMES))  # fmt: skip
+ C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY) = range(len(CAUSE_NAMES))  # fmt: skip
 CAUSES = len(CAUSE_NAMES)
 
 HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
@@ -272,7 +274,7 @@ KERNEL = _dtype(f"""
     cgroup_level:   a wake-up, for each cgroup level of its task
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
-    vm_exit[4]:     VM exit by reason
+    vm_exit[5]:     VM exit by reason
     irq_thread_hard: hard part of an interrupt whose handler is a thread
     ktimers:        a run of ktimers, beyond the wake-ups it does
     preempt:        preemption model
@@ -424,7 +426,11 @@ TASK = _dtype(f"""
     mode:           vCPU: where it is
     guest_cpu:      vCPU: the guest CPU it carries
     exit_reason:    vCPU: why it left the guest
-    io_left:        ns, vCPU: work in QEMU asked for by the exit
+    io_left:        ns, vCPU: work in QEMU, or for a page, that the exit asked for
+    faults:         vCPU: pages it misses and has not yet touched
+    fault_work:     ns, vCPU: what the host computes for them
+    page_ins:       vCPU: pages it misses and has not yet touched that are on disk
+    page_in_wait:   ns, vCPU: how long reading them takes
     lock:           lock of its guest, -1 none
     lock_next:      link among the waiters of a lock
     rr_left:        ticks left of a round-robin slice
@@ -691,6 +697,8 @@ SOURCE = _dtype("""
     cpu:            where; -1 = on all host CPUs at the same instant
     task:           thread or vCPU it concerns, -1 none
     locked:         job is done under the lock
+    lasting:        of page faults: 1 = a page missing is found missing later, 0 = only code that runs now touches it
+    on_disk:        of page faults: 1 = the page is read from disk, the vCPU sleeps
     vector:         softirq it raises
     arrival:        PERIODIC, RENEWAL or BURSTS
     period:         ns

@@ -11,12 +11,15 @@ from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     BASE,
+    EXIT_EPT,
     EXIT_HLT,
     EXIT_IO,
     HALTED,
+    IN_FAULT,
     IN_GUEST,
     IN_HOST,
     IN_QEMU,
+    NEEDS_PAGE,
     SLEEPING,
     TASK_RUNS,
     TR_VM_ENTRY,
@@ -26,6 +29,7 @@ from rtsim.engine.state import (
     WANTS_LOCK,
     State,
 )
+from rtsim.kvm import memory
 from rtsim.sched import core
 
 __all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]
@@ -68,7 +72,7 @@ def leave_guest(s: State, cpu: int, reason: int) -> None:
 
 @handler
 def end_stretch(s: State, cpu: int) -> None:
-    """Move on the vCPU on `cpu` whose entry, exit or work in QEMU is over."""
+    """Move on the vCPU on `cpu` whose entry, exit, page fault or work in QEMU is over."""
     observe.account(s, cpu)
     t = s.tasks[s.cpus[cpu].curr]
     if t.mode == VM_ENTRY:
@@ -79,8 +83,12 @@ def end_stretch(s: State, cpu: int) -> None:
             t.mode = HALTED
         elif t.exit_reason == EXIT_IO:
             t.mode = WANTS_LOCK
+        elif t.exit_reason == EXIT_EPT:
+            t.mode = NEEDS_PAGE
         else:
             t.mode = IN_HOST
+    elif t.mode == IN_FAULT:
+        t.mode = IN_HOST
     else:
         mutex.unlock(s, cpu, t.lock)
         t.mode = IN_HOST
@@ -99,6 +107,8 @@ def proceed(s: State, cpu: int) -> bool:
         execution.begin_base(s, cpu, TASK_RUNS, t.io_left)
         t.mode = IN_QEMU
         return True
+    if t.mode == NEEDS_PAGE:
+        return memory.serve_fault(s, cpu)
     c = s.cpus[cpu]
     c.entry_section = cost(s, cpu, s.kernels[c.kernel].vm_entry)
     rtsl.note_section(s, cpu, c.entry_section)

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rtsim.engine import state
 from rtsim.engine.builder import Builder, Names
 from rtsim.engine.random import uniform_below
@@ -24,6 +26,7 @@ from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
 from rtsim.scenario.guests import Guest, guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
+from rtsim.scenario.memory import faults_of, remote_share, slowdown
 from rtsim.scenario.rules import scheduler_fields
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.sched_domains import engine_domains, guest_domains
@@ -109,7 +112,7 @@ class _Assembler:
         ids = self.host.topology.cpu_ids
         if ids != tuple(range(len(ids))):
             raise InputError(self.scenario.source, "host.topology", "expected CPUs numbered from 0 without gaps")
-        self.kernel = self._add_kernel(self.host.kernel, len(ids))
+        self.kernel = self._add_kernel(self.host.kernel, len(ids), slowdown(self.host))
         for cpu in ids:
             self._add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
@@ -152,8 +155,13 @@ class _Assembler:
                 phase_ns=self._phase(own, "random", REMOTE_TICK_NS),
             )  # fmt: skip
 
-    def _add_kernel(self, kernel: Kernel, cpus: int, *, guest: bool = False) -> int:
-        costs, table = self.host.profile.costs, self._table
+    def _add_kernel(self, kernel: Kernel, cpus: int, slower: float, *, guest: bool = False) -> int:
+        """Add a kernel whose steps take `slower` times as long as the profile says."""
+        costs = self.host.profile.costs
+
+        def table(entry: DistributionEntry) -> int:
+            return self._table(entry, slower)
+
         # cyclictest holds /dev/cpu_dma_latency at 0
         polling = self.scenario.model.workload.cyclictest is not None
         states = [] if guest else costs.idle_states(kernel.command_line, no_latency=polling)
@@ -168,13 +176,14 @@ class _Assembler:
             enqueue_remote=table(costs.enqueue_remote),
             idle_polls=int(bool(states) and states[0][0] == "poll"),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
-            vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
+            vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io", "ept")],
             # a guest that idles halts: leaving that is the host's affair
             idle_exit=[(entry.residency, table(entry)) for _, entry in states] or self.builder.constant(0),
         )  # fmt: skip
 
-    def _table(self, entry: DistributionEntry) -> int:
-        return self.builder.table(entry.distribution().table())
+    def _table(self, entry: DistributionEntry, slower: float = 1.0) -> int:
+        quantiles = entry.distribution().table()
+        return self.builder.table(quantiles if slower == 1.0 else np.rint(quantiles * slower))
 
     def add_host_noise(self) -> None:
         for source, cpus in self.host.noise_on(self.isolation):
@@ -305,7 +314,8 @@ class _Assembler:
     def add_guest(self, guest: Guest) -> None:
         """Add the guest's kernel and CPUs, its workload and noise, and what occupies its emulator."""
         rows = self.vcpus[guest.name]
-        kernel = self._add_kernel(guest.kernel, len(rows), guest=True)
+        slower = slowdown(self.host, remote_share(guest, self.host))
+        kernel = self._add_kernel(guest.kernel, len(rows), slower, guest=True)
         isolation = guest.kernel.isolation(range(len(rows)))
         for cpu, carrier in enumerate(rows):
             self._add_cpu(guest.name, kernel, guest.kernel, isolation, cpu, carrier)
@@ -314,6 +324,7 @@ class _Assembler:
         )
         self._add_kernel_threads(guest.name, kernel, guest.kernel, isolation)
         self._add_guest_noise(guest, kernel, isolation)
+        self._add_memory_faults(guest)
         workload = guest.model.workload
         cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)
         machine = Machine(
@@ -340,6 +351,16 @@ class _Assembler:
                         name, state.NOISE_EXIT, task=task, duration=self._table(exits.duration),
                         **self._arrival(name, exits.arrival),
                     )  # fmt: skip
+
+    def _add_memory_faults(self, guest: Guest) -> None:
+        for found in faults_of(guest, self.host):
+            name = f"{guest.name}/vcpu{found.vcpu}/memory/{found.fault.name}"
+            cost = self.builder.constant(0) if found.cost is None else self._table(found.cost)
+            reason = found.fault.reason
+            self.builder.source(
+                name, state.NOISE_FAULT, task=self.vcpus[guest.name][found.vcpu], duration=cost,
+                lasting=reason != "first_touch", on_disk=reason == "swap", **self._arrival(name, found.arrival),
+            )  # fmt: skip
 
     # ---- observation ----------------------------------------------------------------------------------------
 
