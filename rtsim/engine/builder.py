@@ -170,6 +170,7 @@ class Builder:
                 "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
                 "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
+                "capacity": state.CAPACITY,
             }
         )  # fmt: skip
         return len(self.cpus) - 1
@@ -332,6 +333,15 @@ class Builder:
         """Return whether some task of `kernel` may run on several CPUs, or may come to."""
         return bool(self.masks) or any(task["nr_allowed"] > 1 for task in self.tasks if task["kernel"] == kernel)
 
+    def _number_spread_tasks(self) -> int:
+        """Give each host task that may run on several CPUs, or come to, its row of `cpu_times`; return how many."""
+        rows = 0
+        for task in self.tasks:
+            several = task["kernel"] == 0 and (bool(self.masks) or task["nr_allowed"] > 1)
+            task["times_row"] = rows if several else NONE
+            rows += int(several)
+        return rows
+
     def _first_cpu(self, task: dict[str, Any]) -> int:
         """Return the first CPU that `task` may use, an isolated one only if all are."""
         base = self.kernels[task["kernel"]]["cpu_base"]
@@ -366,6 +376,7 @@ class Builder:
             kernel["spread"] = int(self._may_spread(number))
         for row in self.tasks:
             row["cpu"] = row["recent_cpu"] = self._first_cpu(row)
+        spread = self._number_spread_tasks()
         scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups)
         scheduler |= lay_out_domains(self.kernels, self.cpus, self.domains, self._balance_phase)
         built = State(
@@ -376,6 +387,7 @@ class Builder:
             tasks=filled(state.TASK, self.tasks),
             ops=filled(state.OP, [op._asdict() for op in self.ops]),
             timers=filled(state.TIMER, self.timers),
+            cpu_times=np.zeros((spread, self.kernels[0]["cpu_count"]), np.int64),
             masks=np.array(self.masks, dtype=np.int64).reshape(-1, state.AFFINITY_WORDS),
             jobs=allocate(state.JOB, self.jobs),
             locks=filled(state.LOCK, self.locks),

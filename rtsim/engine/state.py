@@ -99,6 +99,9 @@ PARITY_DEADLINE, PARITY_VPROT, PARITY_MOVED = 0, 1, 2
 SD_BALANCE_NEWIDLE, SD_BALANCE_FORK, SD_WAKE_AFFINE, SD_PREFER_SIBLING = 1, 2, 4, 8
 SD_SHARE_CPUCAPACITY, SD_SHARE_LLC, SD_NUMA = 16, 32, 64
 
+CAPACITY = 1024
+"""Capacity of a CPU that fair tasks have to themselves (SCHED_CAPACITY_SCALE)."""
+
 # How a CPU is when it balances (cpu_idle_type).
 NOT_IDLE, CPU_IDLE, NEWLY_IDLE = 0, 1, 2
 
@@ -252,6 +255,7 @@ KERNEL = _dtype(f"""
     ni_random:      1 = new idle balancing is tried as often as it succeeds (NI_RANDOM)
     sibling_cores:  1 = groups are compared by their cores, tasks are spread over idle cores first (6.6)
     rt_overloaded:  CPUs with realtime tasks that wait and may run elsewhere
+    dl_overloaded:  CPUs with several deadline entities that may run
     overload:       1 = some CPU had more than one task when the widest domain was last looked at
     nohz_cpus:      CPUs that stopped their tick when they went idle
     nohz_mask[{AFFINITY_WORDS}]: which
@@ -350,6 +354,10 @@ CPU = _dtype(f"""
     waker_flips:    its idle task's, see TASK
     waker_last:     its idle task's
     waker_decayed:  its idle task's
+    has_blocked:    1 = idle without tick, with load that ages
+    blocked_updated: tick when that was aged
+    capacity:       what other classes left to fair tasks when it last balanced its lowest domain, of 1024
+    capacity_due:   tick from which new idle balancing works it out anew
     rt_pushable:    realtime tasks that wait here and may run elsewhere
     rt_sum:         PELT: sum of time that realtime tasks ran
     rt_avg:         PELT: share of it, of 1024
@@ -446,6 +454,8 @@ TASK = _dtype(f"""
     voluntary:      switches away by its own doing
     involuntary:    switches away by preemption
     migrations:     changes of CPU
+    times_row:      row of `cpu_times`, -1 none
+    ns_before:      ns on a CPU, before it came to the present one
 """)
 
 ENTITY = _dtype("""
@@ -778,6 +788,7 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "ops": (OP, 1),
     "jobs": (JOB, 1),
     "timers": (TIMER, 1),
+    "cpu_times": (_INT64, 2),  # (tasks that may use several CPUs, host CPUs): ns on CPUs left since
     "masks": (_INT64, 2),  # (masks, AFFINITY_WORDS): what OP_AFFINITY sets
     "locks": (LOCK, 1),  # mutexes, condition variables and barriers
     "sources": (SOURCE, 1),
@@ -821,6 +832,7 @@ class State:
     ops: npt.NDArray[Any]
     jobs: npt.NDArray[Any]
     timers: npt.NDArray[Any]
+    cpu_times: npt.NDArray[np.int64]
     masks: npt.NDArray[np.int64]
     locks: npt.NDArray[Any]
     sources: npt.NDArray[Any]

@@ -6,6 +6,7 @@ from rtsim.engine import trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
+    DEADLINE,
     FIFO,
     RESCHED,
     RESCHED_LAZY,
@@ -27,6 +28,7 @@ from rtsim.sched import (
     classes,
     cpus,
     deadline,
+    dl_push_pull,
     fair,
     fair_server,
     migrate,
@@ -186,6 +188,7 @@ def run_sched_timer(s: State, timer: int) -> None:
         fair_server.end_wait(s, t.entity)
     elif t.kind == T_DEADLINE:
         deadline.end_throttle(s, t.entity)
+        dl_push_pull.push_dl_task(s, s.tasks[t.entity].cpu)
 
 
 @handler
@@ -210,9 +213,12 @@ def pick_next_task(s: State, cpu: int) -> int:
 
 @handler
 def _pull_realtime(s: State, cpu: int) -> None:
-    """Pull realtime tasks if one is about to leave `cpu` to something weaker (balance_rt)."""
+    """Pull deadline or realtime tasks if one leaves `cpu` to something weaker (balance_dl, balance_rt)."""
     curr = s.cpus[cpu].curr
-    if curr >= 0 and s.tasks[curr].policy <= RR and s.tasks[curr].state != RUNNABLE:
+    gives_up = dl_push_pull.leaves_deadline_class(s, curr)
+    if gives_up:
+        dl_push_pull.pull_dl_task(s, cpu)
+    if curr >= 0 and s.tasks[curr].policy <= RR and (gives_up or s.tasks[curr].state != RUNNABLE):
         push_pull.pull_rt_task(s, cpu, s.tasks[curr].prio)
 
 
@@ -252,3 +258,5 @@ def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
         nohz.enter_idle(s, cpu)
     elif picked >= 0 and s.cpus[cpu].rt_pushable > 0 and FIFO <= s.tasks[picked].policy <= RR:
         push_pull.push_rt_tasks(s, cpu)
+    elif picked >= 0 and s.cpus[cpu].dl_nr_running > 1 and s.tasks[picked].policy == DEADLINE:
+        dl_push_pull.push_dl_tasks(s, cpu)

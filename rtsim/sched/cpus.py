@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine.jit import handler
-from rtsim.engine.state import DEADLINE, RR, RUNNABLE, State
+from rtsim.engine.state import CAPACITY, DEADLINE, RR, RUNNABLE, State
 from rtsim.sched import pelt
 
 __all__ = [
@@ -19,10 +19,8 @@ __all__ = [
     "runs_realtime",
     "sched_idle_cpu",
     "shares_cache",
+    "update_cpu_capacity",
 ]
-
-CAPACITY = 1024
-"""Capacity of a CPU that fair tasks have to themselves (SCHED_CAPACITY_SCALE)."""
 
 
 @handler
@@ -100,9 +98,12 @@ def runs_realtime(s: State, cpu: int) -> bool:
 
 @handler
 def capacity_of(s: State, cpu: int) -> int:
-    """Return what realtime and deadline tasks leave of `cpu` to fair ones, of `CAPACITY` (scale_rt_capacity).
+    """Return what realtime and deadline tasks left of `cpu` to fair ones when it last balanced, of `CAPACITY`."""
+    return s.cpus[cpu].capacity
 
-    It is worked out when asked for, not at the last balancing; interrupts are not taken off.
-    """
+
+@handler
+def update_cpu_capacity(s: State, cpu: int) -> None:
+    """Work out what realtime and deadline tasks leave of `cpu`; interrupts are not taken off (scale_rt_capacity)."""
     pelt.update_rt(s, cpu, runs_realtime(s, cpu))
-    return max(CAPACITY - s.cpus[cpu].rt_avg, 1)
+    s.cpus[cpu].capacity = max(CAPACITY - s.cpus[cpu].rt_avg, 1)

@@ -27,6 +27,9 @@ def set_task_cpu(s: State, task: int, cpu: int) -> None:
             resched.update_rq_clock(s, old)
             pelt.detach(s, task)
     t.migrations += 1
+    if t.times_row >= 0:
+        s.cpu_times[t.times_row, old] += t.cpu_ns - t.ns_before
+        t.ns_before = t.cpu_ns
     t.cpu = cpu
     observe.follow(s, task)
     if t.guest_cpu >= 0 and t.waits_for_lock == 0:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rtsim.engine.jit import handler
-from rtsim.engine.state import FIFO, NONE, RR, STOP, State
-from rtsim.sched import migrate, push_pull, resched
+from rtsim.engine.state import DEADLINE, FIFO, NONE, RR, STOP, State
+from rtsim.sched import dl_push_pull, migrate, push_pull, resched
 from rtsim.sched.cpus import shares_cache
 
 __all__ = ["next_pending", "ttwu_do_activate", "ttwu_queue_wakelist"]
@@ -19,6 +19,8 @@ def ttwu_do_activate(s: State, task: int) -> None:
     migrate.wakeup_preempt(s, cpu, task)
     if FIFO <= s.tasks[task].policy <= RR:
         push_pull.task_woken_rt(s, task)
+    elif s.tasks[task].policy == DEADLINE:
+        dl_push_pull.task_woken_dl(s, task)
 
 
 @handler

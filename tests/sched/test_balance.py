@@ -42,12 +42,19 @@ def test_loads_move_with_tasks_and_are_neither_lost_nor_made(fair: int) -> None:
         assert int(state.cfs_rqs[cpu]["load_avg"]) == pytest.approx(total, rel=0.03)
 
 
-def test_realtime_tasks_take_capacity() -> None:
+@pytest.mark.parametrize(
+    ("first_ns", "least", "most"),
+    [
+        (1_500 * US, 430, 600),  # ticks find it running: its CPU balances, and works out what is left
+        (MS, 1_024, 1_024),  # they find its CPU idle, which has no reason to balance
+    ],
+)
+def test_realtime_tasks_take_capacity(first_ns: int, least: int, most: int) -> None:
     b = structured(1, 2, 1)
-    b.periodic("rt", 0, [0], es.FIFO, 5, period_ns=2 * MS, first_ns=MS, work=b.constant(MS), slack_ns=0)
+    b.periodic("rt", 0, [0], es.FIFO, 5, period_ns=2 * MS, first_ns=first_ns, work=b.constant(MS), slack_ns=0)
     b.hog("floating", 0, [0, 1], es.OTHER, 0)
     state = run(b, 500 * MS).state
-    assert 430 <= cpus.capacity_of(state, 0) <= 600
+    assert least <= cpus.capacity_of(state, 0) <= most
     assert cpus.capacity_of(state, 1) == 1_024
 
 
