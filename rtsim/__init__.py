@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from rtsim.scenario import Host, Result, Scenario, simulate
     from rtsim.topology import Topology, read_capabilities
     from rtsim.traces.cyclictest import read_cyclictest
-    from rtsim.traces.validation import validate_cyclictest as validate
+    from rtsim.traces.reader import read_measured
+    from rtsim.traces.validation import validate_measured as validate
 
 __version__ = "0.1.0"
 
@@ -51,7 +52,8 @@ _HOME = {
     "write_report": "rtsim.report.html",
     # what did happen
     "read_cyclictest": "rtsim.traces.cyclictest",
-    "validate": "rtsim.traces.validation:validate_cyclictest",
+    "read_measured": "rtsim.traces.reader",
+    "validate": "rtsim.traces.validation:validate_measured",
     # what can go wrong
     "RtsimError": "rtsim.inputs.errors",
     "InputError": "rtsim.inputs.errors",
@@ -78,6 +80,7 @@ __all__ = [
     "place",
     "read_capabilities",
     "read_cyclictest",
+    "read_measured",
     "simulate",
     "validate",
     "write_report",
