@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rtsim.nova import Flavor, Image, NovaConf, NovaRefusal, Placement, place
     from rtsim.planning import Comparison, compare
     from rtsim.profile import Profile, load_profile
+    from rtsim.profile.calibration import Calibration, calibrate
     from rtsim.report.html import write_report
     from rtsim.scenario import Host, Result, Scenario, simulate
     from rtsim.topology import Topology, read_capabilities
@@ -53,6 +54,8 @@ _HOME = {
     # what did happen
     "read_cyclictest": "rtsim.traces.cyclictest",
     "read_measured": "rtsim.traces.reader",
+    "calibrate": "rtsim.profile.calibration",
+    "Calibration": "rtsim.profile.calibration",
     "validate": "rtsim.traces.validation:validate_measured",
     # what can go wrong
     "RtsimError": "rtsim.inputs.errors",
@@ -61,6 +64,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Calibration",
     "Comparison",
     "Flavor",
     "Host",
@@ -75,6 +79,7 @@ __all__ = [
     "RtsimError",
     "Scenario",
     "Topology",
+    "calibrate",
     "compare",
     "load_profile",
     "place",
