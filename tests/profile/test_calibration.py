@@ -53,7 +53,15 @@ def test_regular_intervals_that_lose_their_phase_are_not_periodic():
     rng = np.random.default_rng(3)
     found = fit_arrivals([times(rng.gamma(25, 40_000, 3000))], 3 * SECOND)
     assert found.kind == "empirical"
-    assert isinstance(found.entry["empirical"], Measurements)
+    assert isinstance(found.entry["empirical"]["file"], Measurements)
+
+
+@pytest.mark.parametrize("count", [5, 8, 12, 20])
+def test_a_handful_of_arrivals_is_not_periodic_by_chance(count):
+    rng = np.random.default_rng(7)
+    kinds = [fit_arrivals([times(rng.exponential(1e6, count))], count * 1_000_000).kind for _ in range(200)]
+    assert kinds.count("poisson") >= 198
+    assert fit_arrivals([1_000_000 * np.arange(count)], count * 1_000_000).kind == "periodic"
 
 
 def test_bursts_are_told_by_size_spacing_and_rate():
@@ -184,6 +192,19 @@ def test_a_summary_without_histogram_is_refused(tmp_path):
     (tmp_path / "plain.txt").write_text("T: 0 ( 1) P:80 I:1000 C: 100 Min: 3 Act: 4 Avg: 4 Max: 20\n")
     with pytest.raises(InputError, match="expected a histogram that holds the median"):
         calibrate(tmp_path / "plain.txt")
+
+
+def test_what_no_wake_up_ends_in_is_refused():
+    noise = RECORDED.parent / "measured/rtla/osnoise-hist-6.12.txt"
+    with pytest.raises(InputError, match=r"expected latencies of wake-ups .*, found osnoise's noise"):
+        calibrate(noise)
+
+
+def test_intervals_as_measured_are_in_the_profile_itself():
+    found = calibrate(RECORDED.parent / "measured/trace/trace-cmd-osnoise.txt")
+    stalls = next(each for each in found.sources if each.process.kind == "empirical")
+    (source,) = (each for each in found.profile().noise if each.name == stalls.name)
+    assert source.arrival.interval().mean_ns == pytest.approx(1e9 / stalls.process.rate_hz, rel=0.1)
 
 
 def test_a_folder_without_recording_is_refused(tmp_path):

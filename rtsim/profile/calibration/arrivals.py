@@ -29,6 +29,9 @@ Floats = npt.NDArray[np.float64]
 FEWEST_PERIODIC = 5
 LEAST_VECTOR = 0.7
 """Mean phase vector of what counts as periodic: a jitter of up to 0.45 periods."""
+CHANCE = 3.0
+"""Over sqrt(n): what one in a thousand lines through n Poisson arrivals exceeds (simulated for n of 10 to 100)."""
+LARGEST_CHANCE = 0.999
 FEWEST_INTERVALS = 20
 """With fewer intervals nothing is told from Poisson."""
 SMALLEST_BURST = 1.5
@@ -89,7 +92,7 @@ def fit_arrivals(stretches: Sequence[Integers], observed_ns: int, resolution_ns:
     if bursts is not None:
         return bursts
     error = float(intervals.std() / intervals.mean()) * rate / sqrt(len(intervals))
-    return Process({"empirical": Measurements(np.sort(intervals))}, "empirical", rate, error)
+    return Process({"empirical": {"file": Measurements(np.sort(intervals))}}, "empirical", rate, error)
 
 
 # ---- periodic ------------------------------------------------------------------------------------------------------
@@ -150,6 +153,8 @@ def _line(times: Integers) -> _Line | None:
         used *= 2
     turns = np.rint((since - phase) / period)
     delays = since - phase - period * turns
+    if abs(np.exp(2j * np.pi * delays / period).mean()) < min(CHANCE / sqrt(len(since)), LARGEST_CHANCE):
+        return None
     spread = float(turns.std()) * sqrt(len(turns))
     error = float(delays.std(ddof=2)) / spread if spread else 0.0
     earliest = float(np.quantile(delays, 0.01)) if len(delays) >= 100 else float(delays.min())

@@ -18,6 +18,8 @@ from rtsim.traces.measured import Measured
 
 __all__ = ["UNKNOWN", "fit_total"]
 
+WAKE_UPS = ("latency", "user", "thread")
+"""What is a latency from the expiry of a timer to a woken thread."""
 STEPS = ("irq_entry", "timer_irq", "wake", "schedule", "context_switch", "syscall_exit")
 """From the expiry of a timer to user space, on an idle CPU."""
 UNKNOWN = (
@@ -36,9 +38,14 @@ def fit_total(measured: Measured, base: Profile) -> dict[str, Fit]:
     Raises
     ------
     InputError
-        The median lies among samples beyond the histogram, or there are no samples.
+        The tool measured something else than latencies of wake-ups, or the median lies beyond its histogram, or there
+        are no samples.
     """
-    samples = measured.samples()
+    kind = next((kind for kind in ("user", *WAKE_UPS) if kind in measured.kinds), None)
+    if kind is None:
+        found = f"found {measured.tool}'s {', '.join(measured.kinds)}"
+        raise InputError(measured.source, "", f"expected latencies of wake-ups ({', '.join(WAKE_UPS)}), {found}")
+    samples = measured.samples(kind=kind)
     median = _value(samples, 0.5)
     if median is None:
         raise InputError(measured.source, "", "expected a histogram that holds the median of its samples")
