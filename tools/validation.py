@@ -1,13 +1,14 @@
-"""Simulates every recording and writes docs/validation.md: `make validation`.
+"""Simulates every recording, puts every recorded decision to the scheduler, leaves rules out: `make validation`.
 
-Options: names of recordings (default: all), ``--seeds N``, ``--ablate RULE`` (prints the scores without that rule and
-writes nothing).
+Writes docs/validation.md. Options: ``--seeds N``; folders of recordings, ``--ablate RULE`` (either prints the scores of
+simulations and writes nothing).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,7 +16,10 @@ import matplotlib as mpl
 from rtsim.cli.progress import engine_ready, progress_shown
 from rtsim.inputs.errors import RtsimError
 from rtsim.kernel.ablation import ABLATIONS
-from rtsim.traces.recording import read_recording
+from rtsim.traces.recording import Recording, read_recording
+from rtsim.validation.ablations import Loss, loss, rules_studied
+from rtsim.validation.decide import Agreement, agreement
+from rtsim.validation.figures import Figure
 from rtsim.validation.page import write_page
 from rtsim.validation.run import SEEDS, validate_recording
 from rtsim.validation.targets import explanations, score
@@ -35,12 +39,30 @@ def main() -> None:
     found = []
     for folder in options.recordings or recordings():
         recording = read_recording(folder)
-        with progress_shown(recording.name) as progress:
-            figures = validate_recording(recording, seeds=options.seeds, ablate=options.ablate, progress=progress)
+        figures = simulated(recording, options.seeds, options.ablate)
         print(f"{recording.name}: {score(figures)} inside", flush=True)
         found.append((recording, figures))
     if not options.ablate and not options.recordings:
-        write_page(found, explanations(), ROOT / "docs" / "validation.md", options.seeds)
+        decided = {recording.name: decisions_of(recording) for recording, _ in found if rules_studied(recording)}
+        losses = [each for recording, figures in found for each in losses_of(recording, figures, options.seeds)]
+        page = ROOT / "docs" / "validation.md"
+        write_page(found, explanations(), page, options.seeds, decided=decided, losses=losses)
+
+
+def simulated(recording: Recording, seeds: int, ablate: Sequence[str]) -> list[Figure]:
+    """Return the figures of a recording, showing progress."""
+    with progress_shown(" without ".join([recording.name, *ablate])) as progress:
+        return validate_recording(recording, seeds=seeds, ablate=ablate, progress=progress)
+
+
+def decisions_of(recording: Recording) -> Mapping[str, Agreement]:
+    """Put the decisions of every traced case to the scheduler."""
+    return {case.name: agreement(recording, case) for case in recording.cases.values() if case.cyclictest is None}
+
+
+def losses_of(recording: Recording, whole: Sequence[Figure], seeds: int) -> list[Loss]:
+    """Simulate a recording without each rule that is worth it."""
+    return [loss(rule, recording.name, whole, simulated(recording, seeds, [rule])) for rule in rules_studied(recording)]
 
 
 def recordings() -> list[Path]:

@@ -6,8 +6,12 @@ keys of a model of a file, ``{command-options} NAME`` the options of a command.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
+import itertools
 import re
+import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -96,12 +100,27 @@ class ModelKeys(_Table):
     def rows(self, name: str) -> Rows:
         module, _, path = name.partition(":")
         model: type[BaseModel] = getattr(importlib.import_module(module), path)
-        found: Rows = [("key", "value", "default")]
+        meanings = _meanings(model)
+        found: Rows = [("key", "value", "default", "what")]
         for key, field in model.model_fields.items():
             if field.exclude:
                 continue
-            found.append((f"`{field.alias or key}`", _type(field), _default(field)))
+            found.append((f"`{field.alias or key}`", _type(field), _default(field), meanings.get(key, "")))
         return found
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return what is written below each field in the model and the models it comes from, as Markdown."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if not issubclass(base, BaseModel) or base is BaseModel:
+            continue
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in itertools.pairwise(definition.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+                found[field.target.id] = inspect.cleandoc(ast.literal_eval(text.value)).replace("``", "`")
+    return found
 
 
 _SHOWN = {int: "integer", float: "number", str: "text", bool: "true or false", dict: "mapping", list: "list"}
@@ -151,13 +170,18 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or value in ({}, (), ""):
         return ""
+    constant = getattr(value, "constant", None)
     if isinstance(value, BaseModel):
-        return "its defaults"
+        return "its defaults" if constant is None else _duration(constant)
     if _type(field).startswith("duration"):
-        from rtsim.inputs.units import format_ns
-
-        return f"`{format_ns(value)}`"
+        return _duration(value)
     return f"`{value}`"
+
+
+def _duration(value_ns: int) -> str:
+    from rtsim.inputs.units import format_ns
+
+    return f"`{format_ns(value_ns)}`"
 
 
 class CommandOptions(_Table):

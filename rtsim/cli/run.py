@@ -60,6 +60,8 @@ def _show(scenario: Scenario, result: Result, spent_s: float) -> None:
     )
     out.print(_latencies(result, out))
     out.print(_causes(result, out))
+    if result.bounds:
+        out.print(_bounds(result, out))
     out.print(_cpus(result, out))
     if result.lost_jobs:
         out.print(
@@ -97,6 +99,14 @@ def _causes(result: Result, out: Console) -> Table:
         rest = sum(mean for mean, _ in means[len(parts) :])
         rows.append([name, ", ".join(parts + ([f"the rest {microseconds(rest)}"] if rest >= 10 else []))])
     return table(out, "Where the mean comes from (µs)", ["task", "largest causes"], rows, words=(0, 1))
+
+
+def _bounds(result: Result, out: Console) -> Table:
+    rows = []
+    for name, bound in result.bounds.items():
+        limits = (bound.rtsl_ns, bound.rta_ns)
+        rows.append([name, *("-" if limit is None else microseconds(limit) for limit in limits)])
+    return table(out, "Upper limits (µs)", ["task", "latency (rtsl)", "response"], rows)
 
 
 def _cpus(result: Result, out: Console) -> Table:

@@ -43,8 +43,11 @@ def table(
     for number, name in enumerate(columns):
         text = number in words
         longest = max((len(word) for row in cells for word in row[number].split()), default=1)
+        # rich narrows the widest column first, also one whose words are its lines: it then cuts the table's last column
+        widest = max((len(row[number]) for row in cells), default=1)
+        breaks = text and (longest < widest or longest > LONGEST_WORD)
         made.add_column(
-            Text(name), justify="left" if text else "right", no_wrap=not text, overflow="fold",
+            Text(name), justify="left" if text else "right", no_wrap=not breaks, overflow="fold",
             min_width=min(longest, LONGEST_WORD),
         )  # fmt: skip
     for row in cells:

@@ -5,7 +5,7 @@ The builder knows rows and numbers only; what they mean (flavors, profiles, work
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtsim.engine import random, state
+from rtsim.engine.domains import Domain, lay_out_domains, mask_words
 from rtsim.engine.hierarchy import lay_out
 from rtsim.engine.rows import filled
 from rtsim.engine.state import (
@@ -54,14 +55,15 @@ HISTOGRAM_BUCKETS = 2048 + 36 * 1024
 
 OPTIONAL_COSTS = (
     "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
-    "softirq_exit",
+    "softirq_exit", "enqueue_remote",
 )  # fmt: skip
 
 JOB_RING = 256
 KERNEL_DEFAULTS = {
     "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "pick_buddy": 1, "clock_skip": 1,
     "bandwidth_slice": 5_000_000, "rt_runtime": NEVER, "rt_period": 1_000_000_000, "rt_group_sched": 0, "rr_ticks": 1,
-    "fair_server_runtime": 0, "fair_server_period": 1_000_000_000,
+    "fair_server_runtime": 0, "fair_server_period": 1_000_000_000, "migration_cost": 500_000, "nr_migrate": 32,
+    "ttwu_queue": 1,
 }  # fmt: skip
 """What a kernel does unless it is told otherwise: its own defaults, and nothing that holds realtime tasks back."""
 DEFAULT_TRACE = 4096
@@ -106,6 +108,8 @@ class Builder:
     locks: list[dict[str, int]] = field(default_factory=list)
     jobs: int = 0
     sources: list[dict[str, Any]] = field(default_factory=list)
+    domains: dict[int, Mapping[int, Sequence[Domain]]] = field(default_factory=dict)
+    """Scheduling domains of each CPU, bottom up, by kernel; a kernel that is missing has one flat domain."""
     _tables: list[npt.NDArray[np.int64]] = field(default_factory=list)
     _table_rows: dict[bytes, int] = field(default_factory=dict)
     _names: dict[str, list[str]] = field(default_factory=lambda: {"cpus": [], "tasks": [], "sources": []})
@@ -220,7 +224,7 @@ class Builder:
                 "cpus": allowed, "allowed": _mask(allowed), "nr_allowed": len(allowed),
                 "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
                 "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
-                "watch": NONE, "pc": len(self.ops),
+                "watch": NONE, "pc": len(self.ops), "transit_next": NONE, "waker_last": NONE,
                 "rr_left": self.kernels[kernel].get("rr_ticks", 1),
                 "state": RUNNABLE,
                 **fields,
@@ -323,6 +327,18 @@ class Builder:
         )  # fmt: skip
         return len(self.sources) - 1
 
+    def _may_spread(self, kernel: int) -> bool:
+        """Return whether some task of `kernel` may run on several CPUs, or may come to."""
+        return bool(self.masks) or any(task["nr_allowed"] > 1 for task in self.tasks if task["kernel"] == kernel)
+
+    def _first_cpu(self, task: dict[str, Any]) -> int:
+        """Return the first CPU that `task` may use, an isolated one only if all are."""
+        base = self.kernels[task["kernel"]]["cpu_base"]
+        return min((base + cpu for cpu in task["cpus"]), key=lambda row: (self.cpus[row]["isolated"], row))
+
+    def _balance_phase(self, cpu: int, level: int, ticks: int) -> int:
+        return random.uniform_below(self.seed, f"{self._names['cpus'][cpu]}/domain{level}", "balance", ticks)
+
     # ---- layout ---------------------------------------------------------------------------------------------
 
     def build(self, watched: Sequence[int], observe_from_ns: int = 0) -> tuple[State, Names]:
@@ -345,7 +361,12 @@ class Builder:
             "observe_from": observe_from_ns, "action": ACT_START,
         }  # fmt: skip
         worst = len(watched) * WORST_SAMPLES
+        for number, kernel in enumerate(self.kernels):
+            kernel["spread"] = int(self._may_spread(number))
+        for row in self.tasks:
+            row["cpu"] = row["recent_cpu"] = self._first_cpu(row)
         scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups)
+        scheduler |= lay_out_domains(self.kernels, self.cpus, self.domains, self._balance_phase)
         built = State(
             **scheduler,
             m=filled(state.MACHINE, [machine]),
@@ -376,10 +397,7 @@ class Builder:
 def _mask(cpus: Sequence[int]) -> list[int]:
     if cpus[-1] >= MAX_CPUS:
         raise ValueError(f"at most {MAX_CPUS} CPUs a kernel, not CPU {cpus[-1]}")
-    words = [0] * state.AFFINITY_WORDS
-    for cpu in cpus:
-        words[cpu >> 6] |= 1 << (cpu & 63)
-    return [word - (1 << 64) if word >= 1 << 63 else word for word in words]
+    return mask_words(cpus)
 
 
 def _kernel_prio(policy: int, priority: int) -> int:

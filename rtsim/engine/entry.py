@@ -7,7 +7,7 @@ for its next exit, or for the tick, which makes it an ordinary one (`rtsim.sched
 
 from __future__ import annotations
 
-from rtsim.engine import execution, idle, interrupts, observe, program, softirq, switch, trace
+from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, softirq, switch, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -94,6 +94,9 @@ def _leave_idle(s: State, cpu: int) -> None:
     observe.account(s, cpu)
     s.cpus[cpu].bottom = IDLE
     s.cpus[cpu].left[BASE] = NONE
+    if s.cpus[cpu].irq_pending == 0:  # a polling one has seen what it was asked for as well; that costs next to nothing
+        while core.wake_pending(s, cpu) >= 0:
+            pass
     at_base(s, cpu)
 
 
@@ -103,6 +106,7 @@ def see_resched(s: State, cpu: int) -> None:
     c = s.cpus[cpu]
     if c.level == BASE and c.bottom == IDLE and idle.polls(s, cpu):
         execution.begin_base(s, cpu, IDLE_EXIT, cost(s, cpu, idle.exit_table(s, cpu)))
+        rtsl.note_section(s, cpu, c.left[BASE])
     else:
         interrupts.deliver(s, cpu, IRQ_RESCHED)
 
@@ -115,6 +119,7 @@ def _enter_guest(s: State, cpu: int) -> None:
     vcpu.thaw(s, guest_cpu)
     if s.cpus[cpu].irq_pending != 0 or s.cpus[cpu].need_resched == RESCHED:
         vcpu.leave_guest(s, cpu, EXIT_EXTERNAL)
+        rtsl.note_section(s, cpu, s.cpus[cpu].entry_section + s.cpus[cpu].left[BASE])
     elif s.cpus[guest_cpu].level == BASE:
         at_base(s, guest_cpu)
     elif s.cpus[guest_cpu].level == SOFTIRQ and s.cpus[guest_cpu].irq_pending != 0:
@@ -127,6 +132,7 @@ def _finish_switch(s: State, cpu: int) -> None:
     observe.account(s, cpu)
     c = s.cpus[cpu]
     c.left[BASE] = NONE
+    c.switched_ns = c.task_ns
     if c.curr < 0:
         c.bottom = IDLE
     else:
@@ -202,14 +208,17 @@ def _idle(s: State, cpu: int) -> None:
 
 @handler
 def _may_preempt(s: State, cpu: int) -> bool:
-    """Return whether a reschedule may happen here; a kernel thread first runs to the next point that allows it."""
+    """Return whether a reschedule may happen here; a kernel thread first runs to the next point that allows it.
+
+    One that has done nothing since it was switched to is at such a point.
+    """
     c = s.cpus[cpu]
     if c.curr < 0 or s.tasks[c.curr].kthread == 0:
         return True
     k = s.kernels[c.kernel]
     if s.tasks[c.curr].softirq_round != 0 and k.preempt != PREEMPT_RT:
         return False
-    if c.left[BASE] == NONE:
+    if c.left[BASE] == NONE or c.task_ns == c.switched_ns:
         return True
     if c.section_rest != NONE or c.need_resched == RESCHED_LAZY:
         return False
@@ -218,6 +227,7 @@ def _may_preempt(s: State, cpu: int) -> bool:
         return True
     c.section_rest = max(c.left[BASE] - section, 0)
     c.left[BASE] = min(c.left[BASE], section)
+    rtsl.note_section(s, cpu, c.left[BASE])
     return False
 
 
@@ -239,6 +249,7 @@ def _schedule(s: State, cpu: int) -> bool:
     core.switch_tasks(s, cpu, prev, picked)
     c.prev = prev
     work = cost(s, cpu, s.kernels[c.kernel].schedule)
+    c.scheduling = work
     if work == 0:
         switch.begin_switch(s, cpu)
     else:

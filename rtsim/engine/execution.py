@@ -8,7 +8,7 @@ exit, in another interrupt.
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, observe
+from rtsim.engine import calendar, observe, rtsl
 from rtsim.engine.jit import handler
 from rtsim.engine.state import BASE, NEVER, NONE, SOFTIRQ, State
 
@@ -20,6 +20,8 @@ def suspend(s: State, cpu: int) -> None:
     """Account what `cpu` has done and keep what is left of its present stretch."""
     observe.account(s, cpu)
     c = s.cpus[cpu]
+    if c.level == BASE:
+        rtsl.begin_interruption(s, cpu)
     end = calendar.slot_time(s, cpu)
     if end != NEVER:
         c.left[c.level] = end - s.m[0].now
@@ -79,4 +81,6 @@ def next_level_below(s: State, cpu: int) -> int:
     while level > BASE and not _under_way(s, cpu, level):
         level -= 1
     c.level = level
+    if level == BASE:
+        rtsl.end_interruption(s, cpu)
     return level

@@ -77,6 +77,8 @@ def _task_entity(task: dict[str, Any]) -> dict[str, Any]:
     return {
         "load": task["weight"] << 10, "weight": task["weight"], "my_q": NONE, "slice": task["slice"],
         "custom_slice": int(task["slice"] > 0),
+        # A new task is taken to be a heavy one, half of it in use, until it shows (post_init_entity_util_avg).
+        "load_avg": task["weight"], "util_avg": 512,
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ reschedules once, when the last of them is over (`rtsim.engine.entry`).
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, execution, idle, observe, sched_timers, softirq, timers, trace
+from rtsim.engine import calendar, execution, idle, observe, rtsl, sched_timers, softirq, timers, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -58,6 +58,7 @@ def deliver(s: State, cpu: int, bits: int) -> None:
         return
     carrier = s.tasks[c.carrier]
     if carrier.mode == HALTED and note_wake(s, c.carrier):
+        rtsl.begin_interruption(s, cpu)
         observe.open_watch(s, c.carrier, s.m[0].now, 0)
         s.cpus[carrier.cpu].irq_pending |= IRQ_WAKE
         _take_when_possible(s, carrier.cpu)
@@ -108,6 +109,7 @@ def _take_when_possible(s: State, cpu: int) -> None:
             take_irq(s, cpu)
         else:
             execution.begin_base(s, cpu, IDLE_EXIT, wait)
+            rtsl.note_section(s, cpu, wait)
 
 
 @handler
@@ -161,6 +163,8 @@ def _next_action(s: State, cpu: int) -> int:
     task = softirq.thread_to_wake(s, cpu)
     if task >= 0:
         return core.wake_up(s, task, cpu)
+    if c.wakelist >= 0 or c.nohz_kick != 0:
+        return core.wake_pending(s, cpu)
     return OVER
 
 

@@ -28,7 +28,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, softirq, timers
+from rtsim.engine import execution, mutex, observe, rtsl, softirq, timers
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -62,7 +62,8 @@ from rtsim.engine.state import (
     State,
 )
 from rtsim.kvm import vcpu
-from rtsim.sched import core, placement
+from rtsim.sched import core
+from rtsim.sched.cpus import allowed_on
 
 __all__ = ["add_job", "continue_task", "end_operation", "sleep_to_start"]
 
@@ -159,6 +160,7 @@ def _arm(s: State, cpu: int, task: int) -> bool:
     if work == 0:
         t.pc += 1
         return False
+    rtsl.note_section(s, cpu, work)
     execution.begin_base(s, cpu, TASK_RUNS, work)
     return True
 
@@ -181,6 +183,7 @@ def _next_expiry(s: State, task: int) -> bool:
     t.timer_soft = timer.expires
     if timer.expires > now:
         return True
+    t.overruns += 1
     observe.sample_behind_itself(s, task, timer.expires)
     t.release = timer.expires
     t.released = 1
@@ -301,7 +304,7 @@ def _set_affinity(s: State, cpu: int, task: int) -> bool:
     t.nr_allowed = op.extra
     for word in range(AFFINITY_WORDS):
         t.allowed[word] = s.masks[op.value, word]
-    if placement.allowed_on(s, task, cpu):
+    if allowed_on(s, task, cpu):
         return True
     t.wake_pending = 1
     t.wake_next = s.cpus[cpu].wake_head
@@ -326,6 +329,7 @@ def _take_job(s: State, cpu: int, task: int) -> bool:
     t.release = job.arrival
     if t.job_sampled != t.job_head:
         t.job_sampled = t.job_head
+        t.overruns += 1
         observe.sample_behind_itself(s, task, t.release)
     execution.begin_base(s, cpu, TASK_RUNS, job.duration)
     return True

@@ -8,11 +8,12 @@ interrupt: ktimers has the timers' vectors where the release has that thread, ks
 
 from __future__ import annotations
 
-from rtsim.engine import execution, observe, timers, trace
+from rtsim.engine import execution, observe, rtsl, timers, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     NONE,
+    PREEMPT_RT,
     RUNNABLE,
     SLEEPING,
     SOFTIRQ,
@@ -158,7 +159,11 @@ def continue_thread(s: State, cpu: int) -> bool:
         t.softirq_until = _jiffies_limit(s, cpu)
         t.softirq_rounds = 1
         _begin_round(s, cpu, c.curr)
-    execution.begin_base(s, cpu, TASK_RUNS, _take_work(s, cpu, t.softirq_round))
+    work = _take_work(s, cpu, t.softirq_round)
+    c.softirq_section += work
+    if s.kernels[c.kernel].preempt != PREEMPT_RT:  # softirqs are not preempted
+        rtsl.note_section(s, cpu, c.softirq_section)
+    execution.begin_base(s, cpu, TASK_RUNS, work)
     return True
 
 
@@ -167,6 +172,7 @@ def _begin_round(s: State, cpu: int, thread: int) -> None:
     c = s.cpus[cpu]
     vectors = s.tasks[thread].softirq_vectors
     s.tasks[thread].softirq_round = c.softirq_pending & vectors
+    c.softirq_section = 0
     c.softirq_pending &= ~vectors
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rtsim.engine import calendar, entry, noise, program
 from rtsim.engine.jit import handler
-from rtsim.engine.state import OP_START, RESCHED, RUNNABLE, State
-from rtsim.sched import core, placement
+from rtsim.engine.state import OP_START, RUNNABLE, State
+from rtsim.sched import core
 
 __all__ = ["start_tasks"]
 
@@ -20,16 +20,7 @@ def start_tasks(s: State) -> None:
             if s.ops[s.tasks[task].pc].code == OP_START:
                 program.sleep_to_start(s, task)
             else:
-                _start_task(s, task)
+                core.start_task(s, task)
     for cpu in range(s.m[0].n_host_cpus):
         s.m[0].here = cpu
         entry.at_base(s, cpu)
-
-
-@handler
-def _start_task(s: State, task: int) -> None:
-    t = s.tasks[task]
-    t.cpu = placement.select_first_rq(s, task)
-    s.m[0].here = t.cpu
-    core.activate_task(s, t.cpu, task, True)
-    s.cpus[t.cpu].need_resched = RESCHED

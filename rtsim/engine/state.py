@@ -18,17 +18,22 @@ __all__ = [
     "CFS_RQ",
     "CPU",
     "DL_ENTITY",
+    "DOMAIN",
     "ENTITY",
     "GROUP",
     "HISTOGRAMS",
     "JOB",
     "KERNEL",
+    "LB",
+    "LB_GROUP",
+    "LLC",
     "LOCK",
     "MACHINE",
     "NEVER",
     "NONE",
     "OP",
     "RT_RQ",
+    "SCHED_GROUP",
     "SCHED_TIMER",
     "SLOT",
     "SOURCE",
@@ -88,6 +93,16 @@ CFS, EEVDF = 0, 1
 
 # What protects a running EEVDF entity: its deadline; a virtual time; a virtual time that losing wake-ups move.
 PARITY_DEADLINE, PARITY_VPROT, PARITY_MOVED = 0, 1, 2
+
+# Bits of DOMAIN.sd_flags.
+SD_BALANCE_NEWIDLE, SD_BALANCE_FORK, SD_WAKE_AFFINE, SD_PREFER_SIBLING = 1, 2, 4, 8
+SD_SHARE_CPUCAPACITY, SD_SHARE_LLC, SD_NUMA = 16, 32, 64
+
+# How a CPU is when it balances (cpu_idle_type).
+NOT_IDLE, CPU_IDLE, NEWLY_IDLE = 0, 1, 2
+
+# Bits of CPU.nohz_kick: what an idle CPU is asked to do for all that stopped their ticks.
+NOHZ_STATS_KICK, NOHZ_BALANCE_KICK = 1, 2
 
 # What a timer of the scheduler is for, and whose it is: a realtime queue's, a group's, a CPU's, a task's.
 T_RT_PERIOD, T_CFS_PERIOD, T_CFS_SLACK, T_FAIR_SERVER, T_DEADLINE = 0, 1, 2, 3, 4
@@ -150,6 +165,10 @@ CAUSES = len(CAUSE_NAMES)
 
 HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
 H_LATENCY, H_WAKING, H_RUN, H_RESPONSE = range(4)
+
+RATES = (4, 32, 128, 512, 896)
+"""Rates at which the buckets of interruptions leak, in `RATE_UNIT`."""
+RATE_UNIT = 1024
 
 IDLE_STATES = 8
 AFFINITY_WORDS = 8
@@ -224,6 +243,19 @@ KERNEL = _dtype(f"""
     fair_server_period: ns
     fair_server_idle_wait: 1 = the fair server stops after a period that its CPU idled through
     rr_ticks:       ticks of a round-robin slice
+    spread:         1 = some task may run on several CPUs: loads are kept, CPUs are balanced
+    migration_cost: ns since it ran that a task counts as cache hot
+    nr_migrate:     tasks that a balancing pass moves at most
+    ttwu_queue:     1 = wake-ups on other CPUs may be left to these (TTWU_QUEUE)
+    ni_random:      1 = new idle balancing is tried as often as it succeeds (NI_RANDOM)
+    sibling_cores:  1 = groups are compared by their cores, tasks are spread over idle cores first (6.6)
+    rt_overloaded:  CPUs with realtime tasks that wait and may run elsewhere
+    overload:       1 = some CPU had more than one task when the widest domain was last looked at
+    nohz_cpus:      CPUs that stopped their tick when they went idle
+    nohz_mask[{AFFINITY_WORDS}]: which
+    nohz_balance:   tick before which they need no balancing
+    nohz_blocked:   tick after which their loads are to be aged
+    nohz_has_blocked: 1 = some of them has load that ages
     context_switch: table of costs, ns, as all below
     syscall_exit:   return of a woken task to user space
     irq_entry:      interrupt entry
@@ -231,6 +263,7 @@ KERNEL = _dtype(f"""
     tick:           tick handler
     hrtimer_program: what a task computes to arm the timer it sleeps on
     wake:           one wake-up in an interrupt
+    enqueue_remote: queueing a task that another CPU has woken
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
     softirq_exit:   a thread that runs softirqs, from the last one to sleeping
@@ -282,10 +315,44 @@ CPU = _dtype(f"""
     clock_task:     ns, the same reading without interrupts, where those are accounted
     clock_skip:     1 = schedule() does not read it anew
     section_rest:   ns, work of `curr` beyond the preemption point it runs towards; -1 = not running towards one
+    switched_ns:    task_ns when the last switch ended
+    scheduling:     ns, work of the schedule() under way before its switch
+    softirq_section: ns, work so far of the softirq round that a thread runs
+    entry_section:  ns, work of the last VM entry
+    poid:           ns, longest section with preemption or interrupts off, not to schedule
+    paie:           ns, longest flight of a reschedule interrupt
+    psd:            ns, longest schedule() with its switch
+    overruled:      times that the fair server or throttling held realtime tasks back
+    interrupted_at: ns, when the base level was interrupted last
+    resumed_at:     ns, when it went on last
+    bucket[{len(RATES)}]: ns times RATE_UNIT, level of the bucket that leaks at each of RATES
+    bucket_most[{len(RATES)}]: its highest
     idle_from:      ns, since when it idles
     tick_at:        ns, next tick, NEVER = stopped
     tick_queued:    ns, when the tick's timer was queued
     nohz_full:      1 = tick stops with a single runnable task
+    domain:         its lowest scheduling domain, -1 none
+    llc:            last-level cache, row of `llcs`, -1 = its own
+    llc_domain:     widest domain that shares the cache, -1 none
+    core_first:     first CPU of its core in `members`
+    core_count:     how many
+    wakelist:       first task that another CPU has woken and this one is to queue, -1 none
+    nohz_idle:      1 = in its kernel's nohz_mask
+    nohz_kick:      bits: asked to balance for all idle CPUs
+    next_balance:   tick from which some domain may be due
+    avg_idle:       ns, how long it idles on average
+    idle_stamp:     ns, since when it idles, 0 = it does not
+    max_idle_cost:  ns, longest new idle balancing
+    active_balance: 1 = the stopper is to push a task away
+    push_cpu:       where
+    waker_flips:    its idle task's, see TASK
+    waker_last:     its idle task's
+    waker_decayed:  its idle task's
+    rt_pushable:    realtime tasks that wait here and may run elsewhere
+    rt_sum:         PELT: sum of time that realtime tasks ran
+    rt_avg:         PELT: share of it, of 1024
+    rt_updated:     ns, to when
+    rt_contrib:     us of the present period
     isolated:       1 = in no scheduling domain: no balancing, no wake-up choice
     tick_offset:    ns, its ticks come that long after multiples of 1/HZ
     timer_head[2]:  task whose hrtimer expires first, of the hard and the soft base
@@ -335,6 +402,12 @@ TASK = _dtype(f"""
     first:          ns, start of its program, from which its timers count
     rest:           ns, work beyond the clock reading that OP_RUN runs towards
     ends_at:        ns, end of OP_RUNTIME, 0 = not begun
+    waker_flips:    how often it woke another task than before, halved each second
+    waker_last:     whom it woke last, -1 nobody
+    waker_decayed:  tick, when last halved
+    recent_cpu:     CPU it used before the present one, for the wake-up choice
+    transit_next:   link in CPU.wakelist or LB.tasks: it is on its way to another CPU
+    hot_moved:      1 = taken though cache hot
     catch_up:       1 = missed releases are served late; 0 = skipped
     release:        ns, release of the current activation
     released:       1 = that activation is not complete yet
@@ -363,6 +436,7 @@ TASK = _dtype(f"""
     cpu_ns:         ns on a CPU
     wakeups:        count
     skipped:        releases skipped
+    overruns:       releases that came while it was still busy, and were served late
     voluntary:      switches away by its own doing
     involuntary:    switches away by preemption
     migrations:     changes of CPU
@@ -396,6 +470,14 @@ ENTITY = _dtype("""
     min_vruntime:   least vruntime in its subtree
     min_slice:      shortest slice there
     max_slice:      longest slice there
+    load_sum:       PELT sum of time on a queue
+    util_sum:       PELT sum of time on the CPU
+    load_avg:       PELT average, times weight
+    runnable_avg:   PELT average of time on a queue, of 1024
+    util_avg:       PELT average of time on the CPU, of 1024
+    load_updated:   ns, to when
+    attached:       1 = its averages are counted in its queue, also while it sleeps
+    period_contrib: us of the present PELT period
 """)
 
 CFS_RQ = _dtype("""
@@ -421,8 +503,12 @@ CFS_RQ = _dtype("""
     throttled:      1 = ran out of run time
     throttle_count: throttled queues among it and those above
     throttled_next: link of its group's throttled queues
-    load_sum:       PELT sum
+    load_sum:       PELT sum of load
     load_avg:       PELT average
+    runnable_sum:   PELT sum of tasks that are queued
+    runnable_avg:   PELT average, 1024 a task
+    util_sum:       PELT sum of time that something ran
+    util_avg:       PELT average, of 1024
     load_updated:   ns, to when
     period_contrib: us of the present PELT period
     load_contrib:   load_avg last published to the group
@@ -482,6 +568,87 @@ GROUP = _dtype("""
 TASK_LIST = _dtype("""
     head:           first task, -1 none
     tail:           last task
+""")
+
+DOMAIN = _dtype(f"""
+    cpu:            whose
+    parent:         next wider domain of this CPU, -1 none
+    span[{AFFINITY_WORDS}]: its CPUs, as an affinity mask
+    weight:         how many
+    first_member:   first of its CPUs in `members`, ascending
+    position:       place of `cpu` among them
+    first_group:    first of its groups, shared with the other CPUs of the domain
+    group_count:    how many
+    local_group:    place of the group that `cpu` is in
+    sd_flags:       bits
+    imbalance_pct:  how much busier another group must be, percent
+    cache_nice_tries: failures after which cache hot tasks are taken
+    min_interval:   ms
+    max_interval:   ms
+    busy_factor:    by which the interval is multiplied on a busy CPU
+    imb_numa_nr:    tasks up to which nodes may be unequal
+    interval:       ms, present one
+    last_balance:   tick
+    failed:         attempts that moved nothing, since the last that did
+    newidle_cost:   ns, longest new idle balancing, forgotten by 1 % a second
+    cost_decayed:   tick, when
+    newidle_calls:  attempts, halved at 1024
+    newidle_moved:  of these successful
+    newidle_ratio:  of 1024, successful
+""")
+
+SCHED_GROUP = _dtype("""
+    first_member:   first of its CPUs in `members`, ascending
+    weight:         how many
+    cores:          in how many cores
+    smt:            1 = its CPUs share a core
+    imbalance:      1 = affinities kept the level below from being balanced
+""")
+
+LLC = _dtype("""
+    weight:         CPUs
+    nr_busy:        of these, not idle without tick
+    idle_cores:     1 = there may be a core that is wholly idle
+    nr_idle_scan:   CPUs that a search for an idle one looks at
+""")
+
+LB = _dtype(f"""
+    domain:         balanced now
+    dst:            CPU that is to get tasks
+    src:            CPU that is to give them
+    idle:           how the balancing CPU is
+    cpus[{AFFINITY_WORDS}]: CPUs considered, as an affinity mask
+    migration:      what the imbalance counts
+    imbalance:      left to move
+    all_pinned:     1 = no task so far may run on `dst`
+    some_pinned:    1 = some may not
+    dst_pinned:     1 = some may run beside it, on `new_dst`
+    new_dst:        CPU
+    active:         1 = the stopper takes the running task
+    tasks:          first task taken and not yet queued again, -1 none
+    loop:           tasks looked at
+    loop_max:       tasks to look at
+    busiest:        row of `sched_groups`, -1 none
+    local:          row of `sched_groups`
+    total_load:     of all groups
+    total_capacity: of all groups
+    avg_load:       of all groups
+    prefer_sibling: 1 = tasks are spread over the groups
+""")
+
+LB_GROUP = _dtype("""
+    load:           sum of its CPUs' load averages
+    util:           sum of their utilisation
+    runnable:       sum of their runnable averages
+    capacity:       sum of their capacities
+    nr_running:     tasks
+    h_nr_running:   fair tasks
+    idle_cpus:      CPUs that idle
+    weight:         CPUs
+    avg_load:       load a capacity
+    reduced_load:   load of the busiest CPU that other classes leave little capacity
+    smt_balance:    1 = its CPUs share a core that is busy with several tasks
+    type:           how busy
 """)
 
 SCHED_TIMER = _dtype("""
@@ -592,6 +759,12 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "rt_rqs": (RT_RQ, 1),  # as `cfs_rqs`
     "dl_entities": (DL_ENTITY, 1),  # one a task, then one a CPU: its fair server
     "groups": (GROUP, 1),
+    "domains": (DOMAIN, 1),
+    "sched_groups": (SCHED_GROUP, 1),
+    "llcs": (LLC, 1),
+    "members": (_INT64, 1),  # rows of `cpus`: of domains, groups and cores, one list after the other
+    "lb": (LB, 1),  # one row: the balancing pass under way
+    "lb_groups": (LB_GROUP, 1),  # three rows: the local group, the busiest so far, the one looked at
     "task_lists": (TASK_LIST, 1),  # (CPUs * LISTS,)
     "sched_timers": (SCHED_TIMER, 1),
     "ops": (OP, 1),
@@ -629,6 +802,12 @@ class State:
     rt_rqs: npt.NDArray[Any]
     dl_entities: npt.NDArray[Any]
     groups: npt.NDArray[Any]
+    domains: npt.NDArray[Any]
+    sched_groups: npt.NDArray[Any]
+    llcs: npt.NDArray[Any]
+    members: npt.NDArray[np.int64]
+    lb: npt.NDArray[Any]
+    lb_groups: npt.NDArray[Any]
     task_lists: npt.NDArray[Any]
     sched_timers: npt.NDArray[Any]
     ops: npt.NDArray[Any]

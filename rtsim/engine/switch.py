@@ -22,6 +22,7 @@ def begin_switch(s: State, cpu: int) -> None:
     work = cost(s, cpu, k.context_switch)
     if picked >= 0 and s.tasks[picked].fresh == 1 and s.tasks[picked].kthread == 0 and s.tasks[picked].mode == NOT_VCPU:
         work += cost(s, cpu, k.syscall_exit)
+    c.psd = max(c.psd, c.scheduling + work)
     execution.begin_base(s, cpu, SWITCH, work)
 
 

@@ -16,6 +16,10 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "no_wakeup_granularity": {"wakeup_granularity_ns": 0},
     # CFS: the period is not stretched by long queues.
     "no_period_stretch": {"sched_nr_latency": 1 << 30},
+    # CFS: the period counts the tasks of a group's own queue, not those of the whole hierarchy.
+    "no_alt_period": {"alt_period": False},
+    # schedule() reads the clock anew after a wake-up: who was preempted pays for the way to the switch.
+    "no_clock_skip": {"clock_skip": False},
     # EEVDF: the best eligible deadline runs at once.
     "no_run_to_parity": {"protection": "none"},
     # EEVDF: who blocks leaves, and takes its lag along.

@@ -79,6 +79,10 @@ RULES: dict[str, tuple[Since, ...]] = {
     "fair_server": (Since(ALWAYS, False), Since((6, 12), True)),
     # After a boost the server of 6.12 to 7.1 stays active until its own pick finds no fair task.
     "fair_server_idle_wait": (Since(ALWAYS, False), Since((7, 2), True)),
+    # Groups of CPUs are compared by their cores, and idle cores come first (7ff1693236f5, b1bfeab9b002).
+    "sibling_cores": (Since(ALWAYS, False), Since((6, 6), True)),
+    # NI_RANDOM: new idle balancing is tried as often as it succeeds (33cf66d88306; read in 6.1.192 and 6.12.117).
+    "ni_random": (Since(ALWAYS, False), Since((6, 19), True, stable=((6, 1, 192), (6, 12, 117)))),
     "lazy_preemption": (Since(ALWAYS, False), Since((6, 13), True)),
     # none and voluntary are gone on architectures that have lazy preemption.
     "only_full_or_lazy": (Since(ALWAYS, False), Since((7, 2), True)),
@@ -128,6 +132,8 @@ class Features:
     guard: str
     fair_server: bool
     fair_server_idle_wait: bool
+    sibling_cores: bool
+    ni_random: bool
     lazy_preemption: bool
     only_full_or_lazy: bool
     rt_slack_zero: bool

@@ -6,10 +6,11 @@ work left is kept and armed anew at the next entry. Its clock and timers go on i
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, trace
+from rtsim.engine import execution, mutex, observe, rtsl, trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
+    BASE,
     EXIT_HLT,
     EXIT_IO,
     HALTED,
@@ -46,6 +47,8 @@ def thaw(s: State, guest_cpu: int) -> None:
     observe.hand_over(s, guest_cpu, s.tasks[g.carrier].cpu, guest_cpu)
     g.executing = 1
     g.since = s.m[0].now
+    if g.level == BASE:
+        rtsl.end_interruption(s, guest_cpu)
     execution.resume(s, guest_cpu)
 
 
@@ -56,7 +59,9 @@ def leave_guest(s: State, cpu: int, reason: int) -> None:
     freeze(s, t.guest_cpu)
     trace.record(s, TR_VM_EXIT, cpu, s.cpus[cpu].curr, reason)
     k = s.kernels[s.cpus[cpu].kernel]
-    execution.begin_base(s, cpu, TASK_RUNS, cost(s, cpu, k.vm_exit[reason]))
+    work = cost(s, cpu, k.vm_exit[reason])
+    rtsl.note_section(s, cpu, work)
+    execution.begin_base(s, cpu, TASK_RUNS, work)
     t.mode = VM_EXIT
     t.exit_reason = reason
 
@@ -94,6 +99,9 @@ def proceed(s: State, cpu: int) -> bool:
         execution.begin_base(s, cpu, TASK_RUNS, t.io_left)
         t.mode = IN_QEMU
         return True
-    execution.begin_base(s, cpu, TASK_RUNS, cost(s, cpu, s.kernels[s.cpus[cpu].kernel].vm_entry))
+    c = s.cpus[cpu]
+    c.entry_section = cost(s, cpu, s.kernels[c.kernel].vm_entry)
+    rtsl.note_section(s, cpu, c.entry_section)
+    execution.begin_base(s, cpu, TASK_RUNS, c.entry_section)
     t.mode = VM_ENTRY
     return True

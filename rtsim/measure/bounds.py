@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["PeriodicTask", "RtslParts", "response_time", "rtsl_bound", "sliding_window"]
+__all__ = [
+    "UNDISTURBED",
+    "Bucket",
+    "PeriodicTask",
+    "RtslParts",
+    "least_of",
+    "response_time",
+    "rtsl_bound",
+    "sliding_window",
+]
 
 RTSL_LIMIT_NS = 100_000_000
 """Where rtsl gives a fixed point up."""
@@ -33,12 +42,40 @@ class PeriodicTask:
         return -(-(window_ns + self.jitter_ns) // self.period_ns) * self.work_ns
 
 
-def response_time(tasks: Sequence[PeriodicTask]) -> list[int | None]:
+@dataclass(frozen=True)
+class Bucket:
+    """A leaky bucket: interruptions take at most `burst_ns` + `rate` times its length (ns) in any window."""
+
+    burst_ns: int
+    rate: Fraction
+
+    def within(self, window_ns: int) -> int:
+        """Return the most time (ns) that interruptions take in a window of this length (ns).
+
+        Examples
+        --------
+        >>> Bucket(2_000, Fraction(1, 8)).within(100)
+        2013
+        """
+        return self.burst_ns - (-window_ns * self.rate.numerator // self.rate.denominator)
+
+
+UNDISTURBED = Bucket(0, Fraction(0))
+"""No interruptions at all."""
+
+
+def least_of(buckets: Sequence[Bucket]) -> Callable[[int], int]:
+    """Return the most time (ns) that interruptions which satisfy all `buckets` take, by the window's length (ns)."""
+    return lambda window_ns: min(bucket.within(window_ns) for bucket in buckets)
+
+
+def response_time(tasks: Sequence[PeriodicTask], interruptions: Bucket = UNDISTURBED) -> list[int | None]:
     """Return the longest time from release to completion of each task's jobs on one CPU.
 
-    The least fixed point of ``w = B + (q + 1) C + sum over the others j of ceil((w + J_j) / T_j) C_j``, where the
-    others are the tasks at least as strong, for each job ``q`` of the busy period; the response is the largest
-    ``w - q T + J`` (Joseph and Pandya 1986; Audsley et al. 1993; jobs beyond the first: Lehoczky 1990, Tindell 1994).
+    The least fixed point of ``w = B + (q + 1) C + sum over the others j of ceil((w + J_j) / T_j) C_j + I(w)``, where
+    the others are the tasks at least as strong and I is what `interruptions` take, for each job ``q`` of the busy
+    period; the response is the largest ``w - q T + J`` (Joseph and Pandya 1986; Audsley et al. 1993; jobs beyond the
+    first: Lehoczky 1990, Tindell 1994).
     It is reached when all are released at once, except that tasks of equal priority, which are served in order of
     arrival, may do better.
 
@@ -53,28 +90,36 @@ def response_time(tasks: Sequence[PeriodicTask]) -> list[int | None]:
     [3, 6, 20]
     """
     return [
-        _response(task, [other for row, other in enumerate(tasks) if row != number and other.priority >= task.priority])
+        _response(
+            task,
+            [other for row, other in enumerate(tasks) if row != number and other.priority >= task.priority],
+            interruptions,
+        )
         for number, task in enumerate(tasks)
     ]
 
 
-def _response(task: PeriodicTask, others: Sequence[PeriodicTask]) -> int | None:
-    if sum(Fraction(one.work_ns, one.period_ns) for one in (task, *others)) >= 1:
+def _response(task: PeriodicTask, others: Sequence[PeriodicTask], interruptions: Bucket) -> int | None:
+    if interruptions.rate + sum(Fraction(one.work_ns, one.period_ns) for one in (task, *others)) >= 1:
         return None
     longest, job, end = 0, 0, 0
     while job == 0 or end > job * task.period_ns - task.jitter_ns:  # the next job is released into the busy period
         own = task.blocking_ns + (job + 1) * task.work_ns
-        end = _least_fixed_point(own, others, max(own, end))
+        end = _least_fixed_point(own, others, interruptions, max(own, end))
         longest = max(longest, end - job * task.period_ns + task.jitter_ns)
         job += 1
     return longest
 
 
-def _least_fixed_point(own_ns: int, others: Sequence[PeriodicTask], start_ns: int) -> int:
+def _least_fixed_point(own_ns: int, others: Sequence[PeriodicTask], interruptions: Bucket, start_ns: int) -> int:
     window = start_ns
-    while (longer := own_ns + sum(other.work_within(window) for other in others)) != window:
+    while (longer := _demand(own_ns, others, interruptions, window)) != window:
         window = longer
     return window
+
+
+def _demand(own_ns: int, others: Sequence[PeriodicTask], interruptions: Bucket, window_ns: int) -> int:
+    return own_ns + sum(other.work_within(window_ns) for other in others) + interruptions.within(window_ns)
 
 
 @dataclass(frozen=True)
@@ -112,7 +157,7 @@ def rtsl_bound(parts: RtslParts, interference: Callable[[int], int] | None = Non
     ----------
     interference
         The most time (ns) that interrupts and NMIs take in a window of the given length (ns), such as
-        `sliding_window`; none by default.
+        `sliding_window` or `least_of`; none by default.
 
     Returns
     -------

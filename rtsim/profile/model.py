@@ -92,23 +92,41 @@ class Costs(StrictModel):
     """What the steps of scheduling and virtualisation take; those with a default may be left out."""
 
     context_switch: CostEntry
+    """From sched_switch to the next task's code, or to idle."""
     wake: CostEntry
+    """One wake-up in an interrupt."""
     enqueue_remote: CostEntry
+    """Queueing a task that another CPU has woken, in the interrupt that it sends."""
     ipi: CostEntry
+    """Flight of a reschedule interrupt."""
     timer_irq: CostEntry
+    """Start of an interrupt that serves timers or wakes, up to its first action."""
     tick: CostEntry
+    """What the scheduler's tick computes."""
     hrtimer_program: CostEntry
+    """What a task computes to arm the timer that it sleeps on."""
     syscall_exit: CostEntry
+    """A woken task's way back to user space, after the switch."""
     idle_exit: dict[str, IdleEntry] = Field(min_length=1)
+    """Leaving an idle state, by state: poll, C1, C1E, C6, ..."""
     irq_entry: CostEntry
+    """Any interrupt, up to its handler."""
     softirq_entry: CostEntry
+    """Each softirq that is raised."""
     vm_exit: VmExit
+    """By reason: timer, io, hlt and external; ept is not used yet."""
     vm_entry: CostEntry
+    """Back into the guest."""
     bql_hold: CostEntry
+    """Not used yet."""
     page_fault: PageFault
+    """Not used yet."""
     preempt_off: PreemptOff
+    """Kernel sections that cannot be preempted, by preemption model."""
     smt_speed: FactorEntry
+    """Not used yet."""
     numa_remote: FactorEntry
+    """Not used yet."""
     schedule: CostEntry = Field(default_factory=_nothing)
     """From the end of an interrupt, or from blocking, to sched_switch."""
     preempt_fair: CostEntry = Field(default_factory=_nothing)

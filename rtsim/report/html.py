@@ -36,6 +36,7 @@ _INTERVALS = (
     "Below each quantile its 95\u00a0% confidence interval, samples taken as independent; "
     "“?” where there are too few samples for an upper end."
 )
+_LIMITS = "What the parts that this run has met add up to in the worst order; another run may meet longer ones."
 _SHOWN = ("0.5", "0.99", "0.999", "0.9999", "0.99999")
 
 
@@ -174,7 +175,7 @@ def _bounds(bounds: Json, tasks: Json) -> list[Html]:
     for name, bound in bounds.items():
         largest = (tasks.get(name) or {"latency": {"max_ns": None}})["latency"]["max_ns"]
         rows.append([name, microseconds(largest), *(microseconds(bound.get(key)) for key in ("rtsl_ns", "rta_ns"))])
-    return [Html("<h2>Proved upper limits (µs)</h2>"),
+    return [Html("<h2>Upper limits (µs)</h2>"), Html(f'<p class="quiet">{_LIMITS}</p>'),
             table(["task", "largest sample", "rtsl", "response-time analysis"], rows)]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
 from rtsim.scenario.rules import scheduler_fields
 from rtsim.scenario.scenario import Scenario
+from rtsim.scenario.sched_domains import engine_domains, guest_domains
 from rtsim.scenario.workloads import Machine, add_workload
 from rtsim.workload import Cgroups, WorkloadModel
 from rtsim.workload.policies import POLICIES
@@ -111,6 +112,7 @@ class _Assembler:
         self.kernel = self._add_kernel(self.host.kernel, len(ids))
         for cpu in ids:
             self._add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
+        self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
     def _add_cpu(
         self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = state.NONE
@@ -163,6 +165,7 @@ class _Assembler:
             schedule=table(costs.schedule), preempt_fair=table(costs.preempt_fair),
             cgroup_level=table(costs.cgroup_level), irq_thread_hard=table(costs.irq_thread_hard),
             ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit),
+            enqueue_remote=table(costs.enqueue_remote),
             idle_polls=int(bool(states) and states[0][0] == "poll"),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
             vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
@@ -236,7 +239,10 @@ class _Assembler:
 
     def add_host_workload(self) -> None:
         cpus = self.host.topology.cpu_ids
-        machine = Machine("", "workload", self.kernel, self.host.kernel, cpus, cpus, self.cgroups, self.groups)
+        machine = Machine(
+            "", "workload", self.kernel, self.host.kernel, cpus, self.isolation.root_domains, cpus, self.cgroups,
+            self.groups,
+        )  # fmt: skip
         self._add_workload(machine, self.scenario.model.workload)
 
     def _add_workload(self, machine: Machine, workload: WorkloadModel) -> None:
@@ -303,13 +309,16 @@ class _Assembler:
         isolation = guest.kernel.isolation(range(len(rows)))
         for cpu, carrier in enumerate(rows):
             self._add_cpu(guest.name, kernel, guest.kernel, isolation, cpu, carrier)
+        self.builder.domains[kernel] = guest_domains(
+            guest.placement.cpu_topology, len(rows), isolation, guest.kernel.release.series
+        )
         self._add_kernel_threads(guest.name, kernel, guest.kernel, isolation)
         self._add_guest_noise(guest, kernel, isolation)
         workload = guest.model.workload
         cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)
         machine = Machine(
             f"{guest.name}/", f"guests.{guest.name}.workload", kernel, guest.kernel, tuple(range(len(rows))),
-            guest.measured_vcpus(), cgroups, cgroups.add(self.builder),
+            isolation.root_domains, guest.measured_vcpus(), cgroups, cgroups.add(self.builder),
         )  # fmt: skip
         self._add_workload(machine, workload)
 

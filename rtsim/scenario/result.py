@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from rtsim.measure.histogram import LogLinearHistogram
+from rtsim.scenario.bounds import Bound, largest
 
 __all__ = ["Result", "TaskResult", "WorstSample", "merge_results"]
 
@@ -112,6 +113,8 @@ class Result:
     events: int
     lost_jobs: int = 0
     """Arrivals of work that a thread, starved for long, had no room to note; more than 0 says its load is too low."""
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
+    """Upper limits, of the tasks that have any."""
 
     def task(self, name: str) -> TaskResult:
         """Return one task's result.
@@ -175,7 +178,7 @@ class Result:
             "tasks": {name: task.to_json(self.duration_ns) for name, task in self.tasks.items()},
             "cpus": {str(cpu): dict(account) for cpu, account in self.cpus.items()},
             "guests": {name: dict(guest) for name, guest in self.guests.items()},
-            "bounds": {},
+            "bounds": {name: bound.to_json() for name, bound in self.bounds.items()},
         }
 
     def __repr__(self) -> str:
@@ -198,8 +201,13 @@ def merge_results(results: Sequence[Result]) -> Result:
         cpu: {bucket: sum(result.cpus[cpu][bucket] for result in results) for bucket in account}
         for cpu, account in first.cpus.items()
     }
+    bounds = {
+        name: largest(result.bounds[name] for result in results)
+        for name in first.bounds
+        if all(name in result.bounds for result in results)
+    }
     return replace(
-        first, tasks=tasks, cpus=cpus, duration_ns=sum(result.duration_ns for result in results),
+        first, tasks=tasks, bounds=bounds, cpus=cpus, duration_ns=sum(result.duration_ns for result in results),
         events=sum(result.events for result in results), lost_jobs=sum(result.lost_jobs for result in results),
     )  # fmt: skip
 

@@ -55,4 +55,9 @@ def scheduler_fields(kernel: Kernel, cpus: int) -> dict[str, int]:
         "fair_server_runtime": kernel.fair_server_runtime_ns if rules.fair_server else 0,
         "fair_server_period": kernel.fair_server_period_ns,
         "fair_server_idle_wait": int(rules.fair_server_idle_wait),
+        "migration_cost": rules.migration_cost_ns,
+        "nr_migrate": 8 if kernel.preempt == "rt" else 32,
+        "ttwu_queue": int(kernel.preempt != "rt"),
+        "ni_random": int(rules.ni_random),
+        "sibling_cores": int(rules.sibling_cores),
     }

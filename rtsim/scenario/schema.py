@@ -61,6 +61,7 @@ class KernelModel(StrictModel):
     hz: int = 250
     cmdline: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
+    """Build options: `rt_group_sched` and `irq_time_accounting`, both false in Debian's kernels."""
     sysctl: dict[str, Any] = Field(default_factory=dict)
     ablate: tuple[str, ...] = ()
     """Rules left out, one at a time, to see what each explains; for validation only."""

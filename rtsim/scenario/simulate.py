@@ -15,6 +15,7 @@ from rtsim.engine.simpy_clock import SimpyHost
 from rtsim.inputs.errors import RtsimError
 from rtsim.measure.histogram import LogLinearHistogram
 from rtsim.scenario.assemble import Assembly, assemble, pins_of
+from rtsim.scenario.bounds import Bound, bounds_of, largest
 from rtsim.scenario.result import HISTOGRAMS, Result, TaskResult, WorstSample
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.story import story
@@ -127,8 +128,18 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
     }  # fmt: skip
     data = {key: value for key, value in scenario.data.items() if key != "variants"}
     return Result(
-        version("rtsim"), data, tasks, cpus, guests, assembly.duration_ns, int(m["events"]), int(m["lost_jobs"])
-    )
+        version("rtsim"), data, tasks, cpus, guests, assembly.duration_ns, int(m["events"]), int(m["lost_jobs"]),
+        _bounds(assembly),
+    )  # fmt: skip
+
+
+def _bounds(assembly: Assembly) -> dict[str, Bound]:
+    """Return the bounds by task, and of threads that are shown together where all of them have one."""
+    bounds = bounds_of(assembly.state, assembly.names)
+    for together, threads in assembly.together.items():
+        if len(threads) > 1 and all(thread in bounds for thread in threads):
+            bounds[together] = largest(bounds[thread] for thread in threads)
+    return bounds
 
 
 def _task(assembly: Assembly, row: int, before: Counters, told: bool) -> TaskResult:

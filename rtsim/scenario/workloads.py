@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rtsim.engine.builder import Builder
 from rtsim.inputs.errors import InputError, at
 from rtsim.kernel import Kernel
+from rtsim.scenario.deadlines import check_deadline_tasks
 from rtsim.scenario.scenario import Scenario
 from rtsim.workload import (
     Cgroups,
@@ -42,6 +43,7 @@ class Machine:
     row: int
     kernel: Kernel
     cpus: tuple[int, ...]
+    root_domains: tuple[frozenset[int], ...]
     measured_cpus: tuple[int, ...]
     """What ``cpus: rt`` means."""
     cgroups: Cgroups
@@ -70,6 +72,7 @@ def add_workload(
         It names CPUs that do not exist, or its kernel does not let it have what it asks for.
     """
     _check_duration(scenario, machine, workload)
+    check_deadline_tasks(workload, machine.kernel, machine.root_domains, scenario.source, machine.place)
     default = workload.settings.default_policy
     setting = Setting(builder, workload.tasks, machine.prefix, machine.row, default, clock_poll_ns, activation)
     added = Added()

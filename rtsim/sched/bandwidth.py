@@ -77,7 +77,7 @@ def _take_away(s: State, queue: int) -> bool:
             dequeue_entity(s, entity, True, False)
             leaving = s.cfs_rqs[above].load == 0
         else:
-            update_load_avg(s, above)
+            update_load_avg(s, entity)
         if is_idle(s, entity):
             idle = queued
         a = s.cfs_rqs[above]
@@ -132,7 +132,7 @@ def _unthrottle_cfs_rq(s: State, queue: int) -> None:
             if s.cfs_rqs[above].nr_running == 1:
                 check_enqueue_throttle(s, above)
         else:
-            update_load_avg(s, above)
+            update_load_avg(s, entity)
         if is_idle(s, entity):
             idle = queued
         a = s.cfs_rqs[above]

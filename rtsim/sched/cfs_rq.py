@@ -34,7 +34,7 @@ def enqueue_entity(s: State, entity: int, initial: bool) -> None:
     if curr:
         _place(s, queue, entity, initial)
     update_curr(s, queue)
-    update_load_avg(s, queue)
+    update_load_avg(s, entity)
     update_cfs_group(s, entity)
     if not curr:
         _place(s, queue, entity, initial)
@@ -75,10 +75,10 @@ def dequeue_entity(s: State, entity: int, sleep: bool, may_delay: bool) -> bool:
     clear_buddies(s, entity)
     delays = sleep and may_delay and s.kernels[kernel_of(s, queue)].delay_dequeue == 1
     if delays and not eevdf.eligible(s, queue, e.vruntime):
-        update_load_avg(s, queue)
+        update_load_avg(s, entity)
         _set_delayed(s, entity)
         return False
-    update_load_avg(s, queue)
+    update_load_avg(s, entity)
     if not is_cfs(s, queue):
         eevdf.save_lag(s, queue, entity)
         if not sleep and s.kernels[kernel_of(s, queue)].keep_deadline == 1:
@@ -96,7 +96,7 @@ def dequeue_entity(s: State, entity: int, sleep: bool, may_delay: bool) -> bool:
         e.migrated_awake = 1
     _return_runtime(s, queue)
     update_cfs_group(s, entity)
-    if e.delayed == 1:
+    if e.delayed == 1 and sleep:  # one that balancing moves stays delayed
         finish_delayed(s, entity)
     if is_cfs(s, queue):
         cfs.update_min_vruntime(s, queue)
@@ -157,7 +157,7 @@ def requeue_delayed(s: State, entity: int) -> None:
         if waiting:
             enqueue_timeline(s, queue, entity)
         q.nr_running += 1
-    update_load_avg(s, queue)
+    update_load_avg(s, entity)
     e.delayed = 0
     _count_runnable(s, entity, 1)
 

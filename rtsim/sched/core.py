@@ -6,8 +6,10 @@ from rtsim.engine import trace
 from rtsim.engine.jit import handler
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
+    FIFO,
     RESCHED,
     RESCHED_LAZY,
+    RR,
     RUNNABLE,
     T_CFS_PERIOD,
     T_CFS_SLACK,
@@ -19,19 +21,38 @@ from rtsim.engine.state import (
     State,
 )
 from rtsim.engine.timers import update_tick
-from rtsim.sched import bandwidth, classes, deadline, fair, fair_server, placement, resched, rt_bandwidth
+from rtsim.sched import (
+    balance,
+    bandwidth,
+    classes,
+    cpus,
+    deadline,
+    fair,
+    fair_server,
+    migrate,
+    newidle,
+    nohz,
+    pelt,
+    placement,
+    push_pull,
+    remote,
+    resched,
+    rt_bandwidth,
+    select,
+)
 from rtsim.sched.cfs_rq import requeue_delayed
 
 __all__ = [
     "account_curr",
-    "activate_task",
     "block_current",
     "pick_next_task",
     "run_sched_timer",
     "slice_end_in",
+    "start_task",
     "switch_tasks",
     "task_tick",
     "try_to_wake_up",
+    "wake_pending",
     "wake_up",
     "yield_current",
 ]
@@ -52,37 +73,37 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
         resched.update_rq_clock(s, t.cpu)
         trace.record(s, TR_WAKING, t.cpu, task, 0)
         requeue_delayed(s, task)
-        placement.note_waiting(s, task, 1)
         if s.cpus[t.cpu].curr != task:
-            _wakeup_preempt(s, t.cpu, task)
+            migrate.wakeup_preempt(s, t.cpu, task)
         return
-    placement.set_task_cpu(s, task, placement.select_task_rq(s, task))
+    migrate.set_task_cpu(s, task, placement.select_task_rq(s, task, here))
     trace.record(s, TR_WAKING, t.cpu, task, 0)
-    resched.update_rq_clock(s, t.cpu)
-    activate_task(s, t.cpu, task, False)
-    _wakeup_preempt(s, t.cpu, task)
+    if not remote.ttwu_queue_wakelist(s, task, here):
+        remote.ttwu_do_activate(s, task)
 
 
 @handler
-def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
-    """Queue a runnable `task` on `cpu`, whose clock has been read."""
-    classes.enqueue_task(s, cpu, task, initial)
-    placement.note_waiting(s, task, 1)
-    if s.cpus[cpu].curr >= 0:
-        update_tick(s, cpu)
+def start_task(s: State, task: int) -> None:
+    """Queue a `task` that is runnable from the start on the CPU it begins on."""
+    cpu = placement.select_first_rq(s, task)
+    s.tasks[task].cpu = s.tasks[task].recent_cpu = s.m[0].here = cpu
+    migrate.activate_task(s, cpu, task, True)
+    s.cpus[cpu].need_resched = RESCHED
 
 
 @handler
-def _wakeup_preempt(s: State, cpu: int, task: int) -> None:
-    """Mark `cpu` if `task`, just queued there, is to run instead of what runs."""
-    c = s.cpus[cpu]
-    if classes.wakeup_preempts(s, cpu, task):
-        if fair.is_fair(s, task):
-            resched.resched_curr_lazy(s, cpu)
-        else:
-            resched.resched_curr(s, cpu)
-    if c.need_resched == 1 and c.curr >= 0 and s.tasks[c.curr].state == RUNNABLE:
-        resched.skip_clock(s, cpu)
+def wake_pending(s: State, cpu: int) -> int:
+    """Do the next thing that another CPU has asked `cpu` for; return what that costs (ns), -1 if there is none."""
+    k = s.kernels[s.cpus[cpu].kernel]
+    s.m[0].here = cpu
+    task = remote.next_pending(s, cpu)
+    if task >= 0:
+        remote.ttwu_do_activate(s, task)
+        return cost(s, cpu, k.enqueue_remote)
+    if s.cpus[cpu].nohz_kick != 0:
+        nohz.nohz_idle_balance(s, cpu)
+        return cost(s, cpu, k.softirq_entry)
+    return -1
 
 
 @handler
@@ -128,6 +149,9 @@ def task_tick(s: State, cpu: int) -> None:
     if s.cpus[cpu].need_resched == RESCHED_LAZY:  # it waits for the tick at most
         s.cpus[cpu].need_resched = RESCHED
     classes.task_tick(s, cpu)
+    if s.kernels[s.cpus[cpu].kernel].spread == 1:
+        pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
+        nohz.trigger_load_balance(s, cpu)
 
 
 @handler
@@ -173,8 +197,11 @@ def pick_next_task(s: State, cpu: int) -> int:
         resched.schedule_clock(s, cpu)
     if c.curr >= 0 and not fair.is_fair(s, c.curr):
         classes.update_curr(s, cpu)
+    if c.active_balance == 1:
+        _run_stopper(s, cpu)
+    _pull_realtime(s, cpu)
     picked = classes.pick_task(s, cpu)
-    if picked < 0 and placement.pull_task(s, cpu):
+    if picked < 0 and s.kernels[c.kernel].spread == 1 and newidle.newidle_balance(s, cpu):
         picked = classes.pick_task(s, cpu)
     c.need_resched = 0  # also of marks that the pick itself has made
     c.clock_skip = 0
@@ -182,36 +209,46 @@ def pick_next_task(s: State, cpu: int) -> int:
 
 
 @handler
+def _pull_realtime(s: State, cpu: int) -> None:
+    """Pull realtime tasks if one is about to leave `cpu` to something weaker (balance_rt)."""
+    curr = s.cpus[cpu].curr
+    if curr >= 0 and s.tasks[curr].policy <= RR and s.tasks[curr].state != RUNNABLE:
+        push_pull.pull_rt_task(s, cpu, s.tasks[curr].prio)
+
+
+@handler
+def _run_stopper(s: State, cpu: int) -> None:
+    """Let the stopper push a task away; what ran is put back for that, and goes on if it is not the one."""
+    curr = s.cpus[cpu].curr
+    runs = curr >= 0 and s.tasks[curr].state == RUNNABLE
+    if runs:
+        classes.put_prev_task(s, cpu, curr)
+    balance.push_active(s, cpu)
+    if runs and s.tasks[curr].cpu == cpu:
+        classes.set_next_task(s, cpu, curr)
+
+
+@handler
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    if prev >= 0 and picked >= 0 and fair.is_fair(s, prev) and fair.is_fair(s, picked):
+    spread = s.kernels[s.cpus[cpu].kernel].spread == 1
+    if spread:
+        pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
+    if prev >= 0 and s.tasks[prev].cpu != cpu:  # the stopper has put it back, and away
+        classes.set_next_task(s, cpu, picked)
+    elif prev >= 0 and picked >= 0 and fair.is_fair(s, prev) and fair.is_fair(s, picked):
         fair.switch_within(s, cpu, prev, picked)
     else:
         classes.put_prev_task(s, cpu, prev)
         classes.set_next_task(s, cpu, picked)
     s.cpus[cpu].need_resched = 0
     s.cpus[cpu].curr = picked
-    _count_switch(s, cpu, prev, picked)
+    if prev >= 0:
+        s.tasks[prev].voluntary += int(s.tasks[prev].state != RUNNABLE)
+        s.tasks[prev].involuntary += int(s.tasks[prev].state == RUNNABLE)
     update_tick(s, cpu)
-
-
-@handler
-def _count_switch(s: State, cpu: int, prev: int, picked: int) -> None:
-    if picked >= 0:
-        placement.note_waiting(s, picked, -1)
-    if prev < 0:
-        return
-    if s.tasks[prev].state != RUNNABLE:
-        s.tasks[prev].voluntary += 1
-        return
-    s.tasks[prev].involuntary += 1
-    placement.note_waiting(s, prev, 1)
-    _offer(s, cpu, prev)
-
-
-@handler
-def _offer(s: State, cpu: int, prev: int) -> None:
-    """Let an idle CPU pull a task that was preempted here."""
-    idle = placement.idle_cpu_for(s, prev)
-    if idle >= 0:
-        resched.resched_curr(s, idle)
+    if picked < 0 and spread:
+        select.note_idle_core(s, cpu)
+        nohz.enter_idle(s, cpu)
+    elif picked >= 0 and s.cpus[cpu].rt_pushable > 0 and FIFO <= s.tasks[picked].policy <= RR:
+        push_pull.push_rt_tasks(s, cpu)

@@ -60,7 +60,7 @@ def _stay(s: State, entity: int, slice_ns: int) -> int:
     `slice_ns`, the shortest below it, becomes its own where custom slices exist.
     """
     e = s.entities[entity]
-    update_load_avg(s, e.queue)
+    update_load_avg(s, entity)
     update_cfs_group(s, entity)
     if s.kernels[kernel_of(s, e.queue)].custom_slice == 1:
         e.slice = slice_ns
@@ -89,6 +89,7 @@ def enqueue_task_fair(s: State, cpu: int, task: int, initial: bool) -> None:
     s.entities[task].queue = queue_of(s, task, cpu)
     tasklist.link(s, tasklist.fair_list(cpu), task, True)
     idle, slice_ns = 0, 0
+    runnable = 1 - s.entities[task].delayed
     joining = True
     entity = task
     while entity >= 0:
@@ -99,7 +100,7 @@ def enqueue_task_fair(s: State, cpu: int, task: int, initial: bool) -> None:
                 requeue_delayed(s, entity)
         slice_ns = _join(s, entity, slice_ns, initial and entity == task) if joining else _stay(s, entity, slice_ns)
         idle = max(idle, int(is_idle(s, entity)))
-        h_add(s, entity, 1, 1, idle)
+        h_add(s, entity, 1, runnable, idle)
         if s.cfs_rqs[e.queue].throttled == 1:
             return
         entity = parent(s, entity)
@@ -122,6 +123,7 @@ def _dequeue_entities(s: State, cpu: int, first: int, sleep: bool) -> bool:
     A task that is not eligible may stay queued; return False then. One whose dequeue was delayed leaves for good.
     """
     queued = int(is_task(s, first))
+    runnable = queued if sleep else queued - s.entities[first].delayed
     task_sleep = sleep
     idle, slice_ns = 0, 0
     leaving = True
@@ -139,7 +141,7 @@ def _dequeue_entities(s: State, cpu: int, first: int, sleep: bool) -> bool:
         elif entity == first and queued == 1:
             tasklist.unlink(s, tasklist.fair_list(cpu), first)
         idle = max(idle, queued * int(is_idle(s, entity)))
-        h_add(s, entity, -queued, -queued, -idle)
+        h_add(s, entity, -queued, -runnable, -idle)
         if s.cfs_rqs[e.queue].throttled == 1:
             return True
         above = parent(s, entity)
@@ -170,7 +172,7 @@ def task_tick_fair(s: State, cpu: int) -> None:
     while entity >= 0:
         queue = s.entities[entity].queue
         update_curr(s, queue)
-        update_load_avg(s, queue)
+        update_load_avg(s, entity)
         update_cfs_group(s, entity)
         if is_cfs(s, queue) and s.cfs_rqs[queue].nr_running > 1 and cfs.check_preempt_tick(s, queue, entity):
             resched_curr_lazy(s, cpu)
@@ -290,7 +292,7 @@ def _set_next_entity(s: State, cpu: int, entity: int) -> None:
     clear_buddies(s, entity)
     if e.on_rq == 1:
         dequeue_timeline(s, e.queue, entity)
-        update_load_avg(s, e.queue)
+        update_load_avg(s, entity)
         if not is_cfs(s, e.queue):
             eevdf.protect(s, e.queue, entity)
     e.exec_start = clock_task(s, cpu)
@@ -306,7 +308,7 @@ def _put_prev_entity(s: State, entity: int) -> None:
     bandwidth.check_cfs_rq_runtime(s, e.queue)
     if e.on_rq == 1:
         enqueue_timeline(s, e.queue, entity)
-        update_load_avg(s, e.queue)
+        update_load_avg(s, entity)
     s.cfs_rqs[e.queue].curr = NONE
 
 

@@ -129,6 +129,7 @@ def end_wait(s: State, cpu: int) -> None:
             sched_timers.start(s, d.timer, t.cpu, t.expiry + (late + 1) * wait)
             return
         d.defer_running = 1
+    s.cpus[cpu].overruled += 1
     enqueue_dl_entity(s, server, REPLENISH)
     _preempt(s, server)
 

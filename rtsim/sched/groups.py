@@ -6,7 +6,7 @@ from rtsim.engine.jit import handler
 from rtsim.engine.state import CFS, State
 from rtsim.sched import eevdf, pelt
 from rtsim.sched.account import update_curr
-from rtsim.sched.entity import LEAST_SHARES, dequeue_timeline, divide, enqueue_timeline, kernel_of, scaled_down
+from rtsim.sched.entity import LEAST_SHARES, dequeue_timeline, divide, enqueue_timeline, is_task, kernel_of, scaled_down
 
 __all__ = ["group_weight", "reweight_entity", "update_cfs_group", "update_load_avg"]
 
@@ -14,13 +14,23 @@ TELL_EVERY_NS = 1_000_000
 
 
 @handler
-def update_load_avg(s: State, queue: int) -> None:
-    """Bring the load of a group's queue up to date and publish it to the group when it has moved by 1/64."""
+def update_load_avg(s: State, entity: int) -> None:
+    """Bring the averages of `entity` and its queue up to date, as far as they are kept.
+
+    A task that comes from another CPU is counted in. A group's queue publishes its load when that has moved by 1/64.
+    """
+    queue = s.entities[entity].queue
     q = s.cfs_rqs[queue]
+    k = s.kernels[kernel_of(s, queue)]
+    if k.spread == 1:
+        if s.entities[entity].attached == 0 and is_task(s, entity):
+            pelt.attach(s, entity)
+        else:
+            pelt.update_entity(s, entity)
+            pelt.update_queue(s, queue, True)
     if q.group < 0 or s.groups[q.group].spread == 0:
         return
-    pelt.update_load(s, queue)
-    k = s.kernels[kernel_of(s, queue)]
+    pelt.update_queue(s, queue, False)
     clock = s.cpus[q.cpu].clock
     if k.fair != CFS and clock - q.load_told < TELL_EVERY_NS:
         return
@@ -87,5 +97,7 @@ def reweight_entity(s: State, entity: int, load: int) -> None:
             eevdf.reweight(s, entity, average, load)
     e.load = load
     e.weight = scaled_down(load)
+    if k.spread == 1:
+        pelt.reweight(s, entity)
     if k.fair != CFS and e.on_rq == 1 and not running:
         enqueue_timeline(s, e.queue, entity)

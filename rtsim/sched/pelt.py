@@ -1,7 +1,10 @@
-"""PELT: how much a group has lately wanted of a CPU, as a geometric average over periods of 1024 us (``pelt.c``).
+"""PELT: what tasks, queues and CPUs have lately done, as geometric averages over periods of 1024 us (``pelt.c``).
 
-Half of it is forgotten in 32 periods. Only queues of groups keep it: it tells how a group's weight is to be split among
-the CPUs that its tasks run on.
+Half is forgotten in 32 periods. Each queue and each entity has its load (weight times time on the queue), runnable time
+and utilisation (time on the CPU). Queues of groups keep their load to split a group's weight among CPUs; the rest is
+kept where tasks may run on several CPUs, for the choice of a CPU and for balancing.
+
+CPUs are taken to run at one speed, so time needs no scaling; a task that moves takes its averages along at once.
 """
 
 from __future__ import annotations
@@ -12,11 +15,21 @@ from rtsim.engine.jit import handler
 from rtsim.engine.state import State
 from rtsim.sched.entity import scaled_down
 
-__all__ = ["decay_load", "update_load"]
+__all__ = [
+    "attach",
+    "decay_load",
+    "detach",
+    "reweight",
+    "task_h_load",
+    "update_entity",
+    "update_queue",
+    "update_rt",
+]
 
 LOAD_AVG_PERIOD = 32
 LOAD_AVG_MAX = 47742
 MIN_DIVIDER = LOAD_AVG_MAX - 1024
+CAPACITY_SHIFT = 10
 
 # (2**32 - 1) * y**n with y**32 = 1/2, rounded down, as the kernel's table has it
 _INVERSE = np.array([int((2**32 - 1) * 0.5 ** (n / 32)) for n in range(LOAD_AVG_PERIOD)], dtype=np.int64)
@@ -41,22 +54,160 @@ def _segments(periods: int, first: int, last: int) -> int:
 
 
 @handler
-def update_load(s: State, queue: int) -> None:
-    """Bring the load average of `queue` up to its CPU's clock."""
+def _contribution(delta: int, begun: int) -> int:
+    """Return what `delta` us weigh that follow on `begun` us of a period (accumulate_sum)."""
+    periods = (delta + begun) >> 10
+    if periods == 0:
+        return delta
+    return _segments(periods, 1024 - begun, (delta + begun) & 1023)
+
+
+@handler
+def update_queue(s: State, queue: int, whole: bool) -> None:
+    """Bring the averages of `queue` up to its CPU's clock; only its load unless `whole`."""
     q = s.cfs_rqs[queue]
     delta = (s.cpus[q.cpu].clock - q.load_updated) >> 10
     if delta <= 0:
         return
     q.load_updated += delta << 10
-    load = scaled_down(q.load)
-    contribution = delta
-    delta += q.period_contrib
-    periods = delta >> 10
+    contribution = _contribution(delta, q.period_contrib)
+    periods = (delta + q.period_contrib) >> 10
+    q.period_contrib = (delta + q.period_contrib) & 1023
+    divider = MIN_DIVIDER + q.period_contrib
     if periods > 0:
         q.load_sum = decay_load(q.load_sum, periods)
-        delta &= 1023
-        contribution = _segments(periods, 1024 - q.period_contrib, delta)
-    q.period_contrib = delta
-    q.load_sum += load * contribution
+    q.load_sum += scaled_down(q.load) * contribution
     if periods > 0:
-        q.load_avg = q.load_sum // (MIN_DIVIDER + q.period_contrib)
+        q.load_avg = q.load_sum // divider
+    if not whole:
+        return
+    if periods > 0:
+        q.runnable_sum = decay_load(q.runnable_sum, periods)
+        q.util_sum = decay_load(q.util_sum, periods)
+    q.runnable_sum += (q.h_nr_running * contribution) << CAPACITY_SHIFT
+    if q.curr >= 0:
+        q.util_sum += contribution << CAPACITY_SHIFT
+    if periods > 0:
+        q.runnable_avg = q.runnable_sum // divider
+        q.util_avg = q.util_sum // divider
+
+
+@handler
+def update_entity(s: State, entity: int) -> None:
+    """Bring the averages of `entity`, queued or asleep, up to the clock of the CPU it is or was on."""
+    e = s.entities[entity]
+    q = s.cfs_rqs[e.queue]
+    delta = (s.cpus[q.cpu].clock - e.load_updated) >> 10
+    if delta <= 0:
+        return
+    e.load_updated += delta << 10
+    contribution = _contribution(delta, e.period_contrib)
+    periods = (delta + e.period_contrib) >> 10
+    e.period_contrib = (delta + e.period_contrib) & 1023
+    if periods > 0:
+        e.load_sum = decay_load(e.load_sum, periods)
+        e.util_sum = decay_load(e.util_sum, periods)
+    if e.on_rq == 1:
+        e.load_sum += contribution
+    if q.curr == entity:
+        e.util_sum += contribution << CAPACITY_SHIFT
+    if periods > 0:
+        divider = MIN_DIVIDER + e.period_contrib
+        e.load_avg = e.weight * e.load_sum // divider
+        e.runnable_avg = (e.load_sum << CAPACITY_SHIFT) // divider
+        e.util_avg = e.util_sum // divider
+
+
+@handler
+def _shift(s: State, queue: int, load: int, runnable: int, util: int) -> None:
+    """Add to the averages of `queue`, and to their sums; nothing falls below 0."""
+    q = s.cfs_rqs[queue]
+    divider = MIN_DIVIDER + q.period_contrib
+    q.load_avg = max(q.load_avg + load, 0)
+    q.load_sum = max(q.load_sum + load * divider, 0)
+    q.runnable_avg = max(q.runnable_avg + runnable, 0)
+    q.runnable_sum = max(q.runnable_sum + runnable * divider, 0)
+    q.util_avg = max(q.util_avg + util, 0)
+    q.util_sum = max(q.util_sum + util * divider, 0)
+
+
+@handler
+def _shift_hierarchy(s: State, task: int, sign: int) -> None:
+    """Add the averages of `task` to its queue and to those above, its load by what the groups weigh there."""
+    e = s.entities[task]
+    load, queue = e.load_avg, e.queue
+    while True:
+        update_queue(s, queue, True)
+        group, total = s.cfs_rqs[queue].entity, s.cfs_rqs[queue].load_avg
+        _shift(s, queue, sign * load, sign * e.runnable_avg, sign * e.util_avg)
+        if group < 0:
+            return
+        load = load * s.entities[group].load_avg // (total + 1)
+        queue = s.entities[group].queue
+
+
+@handler
+def detach(s: State, task: int) -> None:
+    """Take the averages of `task` out of the queues of the CPU that it leaves, whose clock has been read."""
+    if s.entities[task].attached == 0:
+        return
+    update_entity(s, task)
+    _shift_hierarchy(s, task, -1)
+    s.entities[task].attached = 0
+
+
+@handler
+def attach(s: State, task: int) -> None:
+    """Count the averages of `task` in the queue that it joins and those above; a new task's are those of a runner."""
+    e = s.entities[task]
+    q = s.cfs_rqs[e.queue]
+    update_queue(s, e.queue, True)
+    e.attached = 1
+    e.load_updated = q.load_updated
+    e.period_contrib = q.period_contrib
+    divider = MIN_DIVIDER + e.period_contrib
+    e.load_sum = e.load_avg * divider // e.weight
+    e.util_sum = e.util_avg * divider
+    _shift_hierarchy(s, task, 1)
+
+
+@handler
+def reweight(s: State, entity: int) -> None:
+    """Let the load average of `entity` follow its new weight, and that of its queue follow it."""
+    e = s.entities[entity]
+    before = e.load_avg
+    e.load_avg = e.weight * e.load_sum // (MIN_DIVIDER + e.period_contrib)
+    _shift(s, e.queue, e.load_avg - before, 0, 0)
+
+
+@handler
+def task_h_load(s: State, task: int) -> int:
+    """Return the load of `task` as the root queue of its CPU sees it (task_h_load)."""
+    load = s.entities[task].load_avg
+    queue = s.entities[task].queue
+    while True:
+        q = s.cfs_rqs[queue]
+        group = q.entity
+        if group < 0:
+            return load * q.load_avg // (q.load_avg + 1)
+        load = load * s.entities[group].load_avg // (q.load_avg + 1)
+        queue = s.entities[group].queue
+
+
+@handler
+def update_rt(s: State, cpu: int, running: bool) -> None:
+    """Bring the share of `cpu` that realtime tasks take up to date; `running`: one has run since the last call."""
+    c = s.cpus[cpu]
+    delta = (s.m[0].now - c.rt_updated) >> 10
+    if delta <= 0:
+        return
+    c.rt_updated += delta << 10
+    contribution = _contribution(delta, c.rt_contrib)
+    periods = (delta + c.rt_contrib) >> 10
+    c.rt_contrib = (delta + c.rt_contrib) & 1023
+    if periods > 0:
+        c.rt_sum = decay_load(c.rt_sum, periods)
+    if running:
+        c.rt_sum += contribution << CAPACITY_SHIFT
+    if periods > 0:
+        c.rt_avg = c.rt_sum // (MIN_DIVIDER + c.rt_contrib)

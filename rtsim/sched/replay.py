@@ -10,21 +10,25 @@ from typing import Any
 
 from rtsim.engine import sched_timers
 from rtsim.engine.jit import entry_point, handler
-from rtsim.engine.state import IDLE_POLICY, RUNNABLE, SLEEPING, State
-from rtsim.sched import core, fair, groups, resched
-from rtsim.sched.entity import virtual
+from rtsim.engine.state import IDLE_POLICY, NEVER, NONE, RUNNABLE, SLEEPING, State
+from rtsim.sched import core, fair, groups, migrate, resched
+from rtsim.sched.entity import is_cfs, parent, virtual
 
-__all__ = ["COLUMNS", "KEEP", "SWITCH", "TICK", "UNKNOWN", "UNTRACED", "WAKEUP", "replay"]
+__all__ = [
+    "AT", "CHARGED", "COLUMNS", "KEEP", "KIND", "NEXT", "RESCHED", "SWITCH", "TASK", "TICK", "UNKNOWN", "UNTRACED",
+    "VRUNTIME", "WAKEUP", "WEIGHT", "replay",
+]  # fmt: skip
 
 WAKEUP, TICK, SWITCH, KEEP = 0, 1, 2, 3
-"""The last: schedule() let the running task go on."""
-COLUMNS = ("time", "kind", "task", "weight", "charged", "vruntime", "resched", "next")
-"""Of one decision: ns; what; who woke or runs or leaves (-1 idle); the running task's weight (0: none); ns of
-its traced charges since the decision before, and its vruntime after that (or UNTRACED); whether the CPU is marked, or
-the leaving task stays runnable; who is next."""
+"""Kinds of decisions; the last: schedule() let the running task go on."""
+AT, KIND, TASK, WEIGHT, CHARGED, VRUNTIME, RESCHED, NEXT = range(8)
+"""Columns of a decision: ns; its kind; who woke, runs or leaves (-1 idle); the running task's weight (0: none); ns of
+its traced charges since the decision before (-1: none) and its vruntime after them (or UNTRACED); whether the CPU is
+marked, or the leaving task stays runnable; who is next."""
+COLUMNS = 8
 STAMP_NS = 4_000
 """Events are stamped in us, some after what they tell: a charge that differs from the stamps by less is the exact one;
-one that differs by more is of several, the first of which were not traced."""
+one that differs by more is the last of several, the others of which were not traced."""
 UNTRACED = -(2**63)
 UNKNOWN = -2
 """Instead of an answer: the recording does not tell enough."""
@@ -34,32 +38,44 @@ UNKNOWN = -2
 def replay(s: State, events: Any, answers: Any) -> None:
     """Put each row of `events` to CPU 0 of `s`; `answers` gets who is next at switches, the mark at the others."""
     for row in range(len(events)):
-        kind = events[row, 1]
-        _run_timers(s, events[row, 0])
-        s.m[0].now = events[row, 0]
-        _reweight(s, events[row, 3])
-        _back_date(s, kind == SWITCH, events[row, 4], events[row, 5])
-        if kind == WAKEUP:
-            answers[row] = _wake(s, events[row, 2])
-        elif kind == TICK:
-            core.task_tick(s, 0)
-            answers[row] = s.cpus[0].need_resched
-            if s.cpus[0].curr >= 0 and events[row, 6] == 0:
-                s.tasks[s.cpus[0].curr].to_tail = 0
+        kind = events[row, KIND]
+        _advance(s, events[row, AT])
+        _reweight(s, events[row, WEIGHT])
+        _back_date(s, kind == SWITCH, events[row, CHARGED], events[row, VRUNTIME])
+        if kind == SWITCH:
+            answers[row] = _switch(s, events[row, TASK], events[row, RESCHED] == 1, events[row, NEXT])
         elif kind == KEEP:
             answers[row] = core.pick_next_task(s, 0)
         else:
-            answers[row] = _switch(s, events[row, 2], events[row, 6] == 1, events[row, 7])
-        if kind < SWITCH:
-            s.cpus[0].need_resched = events[row, 6]
+            answers[row] = _wake(s, events[row, TASK]) if kind == WAKEUP else _tick(s, events[row, RESCHED] == 1)
+            s.cpus[0].need_resched = events[row, RESCHED]
 
 
 @handler
-def _run_timers(s: State, until: int) -> None:
-    """Run the scheduler's own timers that expire up to `until`: no recorded event tells of them."""
+def _advance(s: State, until: int) -> None:
+    """Go on to `until`, past what no recorded event tells of: the scheduler's own timers, readings of CPU clocks."""
     while s.cpus[0].sched_timer_at <= until:
+        _read_clock(s, s.cpus[0].sched_timer_at)
         s.m[0].now = s.cpus[0].sched_timer_at
         core.run_sched_timer(s, sched_timers.pop_expired(s, 0))
+    _read_clock(s, until)
+    s.m[0].now = until
+
+
+@handler
+def _read_clock(s: State, until: int) -> None:
+    """Let the running task read its CPU clock where that ends its slice, if it does so every so often (OP_RUN)."""
+    curr = s.cpus[0].curr
+    if curr < 0:
+        return
+    period = s.ops[s.tasks[curr].pc].extra
+    while period > 0:
+        slice_end = core.slice_end_in(s, 0)
+        reading = s.m[0].now + max((slice_end + period - 1) // period, 1) * period
+        if slice_end == NEVER or reading >= until:
+            return
+        s.m[0].now = reading
+        core.account_curr(s, 0)
 
 
 @handler
@@ -83,13 +99,13 @@ def _back_date(s: State, at_switch: bool, charged: int, vruntime: int) -> None:
     clock = s.cpus[0].clock if at_switch and s.cpus[0].clock_skip == 1 else s.m[0].now
     if abs(clock - e.exec_start - charged) < STAMP_NS:
         e.exec_start = clock - charged
-    charged = clock - e.exec_start
     if vruntime != UNTRACED and fair.is_fair(s, curr):
-        e.vruntime = vruntime - virtual(charged, e.weight)
+        e.vruntime = vruntime - virtual(clock - e.exec_start, e.weight)
 
 
 @handler
 def _wake(s: State, task: int) -> int:
+    """Wake `task`; return the mark."""
     if s.tasks[task].state == RUNNABLE and s.entities[task].delayed == 0:
         return UNKNOWN
     core.try_to_wake_up(s, task, 0)
@@ -97,16 +113,17 @@ def _wake(s: State, task: int) -> int:
 
 
 @handler
-def _appear(s: State, task: int) -> None:
-    """Queue a `task` that the recording shows for the first time: it was queued before, or comes from elsewhere."""
-    if task >= 0 and s.tasks[task].state != RUNNABLE:
-        s.tasks[task].state = RUNNABLE
-        resched.update_rq_clock(s, 0)
-        core.activate_task(s, 0, task, False)
+def _tick(s: State, marked: bool) -> int:
+    """Let the running task see the tick; return the mark. Where the kernel did not mark, its turn goes on."""
+    core.task_tick(s, 0)
+    if s.cpus[0].curr >= 0 and not marked:
+        s.tasks[s.cpus[0].curr].to_tail = 0
+    return s.cpus[0].need_resched
 
 
 @handler
 def _switch(s: State, prev: int, stays: bool, following: int) -> int:
+    """Pick who follows `prev`, and let the kernel's choice follow; return the model's choice."""
     known = s.cpus[0].curr == prev and (following < 0 or s.tasks[following].state == RUNNABLE)
     if s.cpus[0].curr != prev:
         _appear(s, prev)
@@ -117,4 +134,38 @@ def _switch(s: State, prev: int, stays: bool, following: int) -> int:
     picked = core.pick_next_task(s, 0)
     if following != prev:
         core.switch_tasks(s, 0, prev, following)
-    return picked if known else UNKNOWN
+    if not known:
+        return UNKNOWN
+    if picked != following:
+        _level_groups(s, picked, following)
+    return picked
+
+
+@handler
+def _appear(s: State, task: int) -> None:
+    """Queue a `task` that the recording shows for the first time: it was queued before, or comes from elsewhere."""
+    if task >= 0 and s.tasks[task].state != RUNNABLE:
+        s.tasks[task].state = RUNNABLE
+        resched.update_rq_clock(s, 0)
+        migrate.activate_task(s, 0, task, False)
+
+
+@handler
+def _level_groups(s: State, picked: int, following: int) -> None:
+    """Where the kernel chose another group, put that group level with the model's choice.
+
+    CFS traces no vruntime of groups, and theirs may be from before the recording; its choice tells that it is lower.
+    """
+    if picked < 0 or following < 0 or not fair.is_fair(s, picked) or not fair.is_fair(s, following):
+        return
+    chosen = following
+    while chosen != NONE:
+        model = picked
+        while model != NONE and s.entities[model].queue != s.entities[chosen].queue:
+            model = parent(s, model)
+        if model != NONE:
+            e = s.entities[chosen]
+            if model != chosen and e.my_q >= 0 and is_cfs(s, e.queue):
+                e.vruntime = min(e.vruntime, s.entities[model].vruntime)
+            return
+        chosen = parent(s, chosen)

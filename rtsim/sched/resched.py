@@ -17,6 +17,7 @@ __all__ = [
     "resched_curr",
     "resched_curr_lazy",
     "schedule_clock",
+    "send_ipi",
     "skip_clock",
     "update_rq_clock",
 ]
@@ -29,17 +30,27 @@ def ipi_slot(s: State, cpu: int) -> int:
 
 
 @handler
+def send_ipi(s: State, cpu: int) -> None:
+    """Let an interrupt fly to `cpu`, unless one is under way; an idle CPU that polls sees what is up without."""
+    if calendar.slot_time(s, ipi_slot(s, cpu)) != NEVER:
+        return
+    c = s.cpus[cpu]
+    arrival = s.m[0].now
+    if c.bottom != IDLE or not idle.polls(s, cpu):
+        arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
+        c.paie = max(c.paie, arrival - s.m[0].now)
+    calendar.arm(s, ipi_slot(s, cpu), arrival)
+
+
+@handler
 def resched_curr(s: State, cpu: int) -> None:
     """Mark `cpu` to reschedule as soon as it may; another CPU than this gets an interrupt, or polls for the mark."""
     c = s.cpus[cpu]
     if c.need_resched == RESCHED:
         return
     c.need_resched = RESCHED
-    if cpu != s.m[0].here and calendar.slot_time(s, ipi_slot(s, cpu)) == NEVER:
-        arrival = s.m[0].now
-        if c.bottom != IDLE or not idle.polls(s, cpu):
-            arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
-        calendar.arm(s, ipi_slot(s, cpu), arrival)
+    if cpu != s.m[0].here:
+        send_ipi(s, cpu)
 
 
 @handler

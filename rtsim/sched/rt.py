@@ -30,7 +30,19 @@ __all__ = [
 
 
 @handler
+def _count_pushable(s: State, cpu: int, task: int, change: int) -> None:
+    """Count a task that begins (+1) or ceases (-1) to wait here and may run elsewhere (see `push_pull`)."""
+    if s.tasks[task].nr_allowed == 1:
+        return
+    c = s.cpus[cpu]
+    before = c.rt_pushable > 0
+    c.rt_pushable += change
+    s.kernels[c.kernel].rt_overloaded += int(c.rt_pushable > 0) - int(before)
+
+
+@handler
 def _link(s: State, cpu: int, task: int, at_head: bool) -> None:
+    _count_pushable(s, cpu, task, 1)
     index = s.tasks[task].prio + 1
     tasklist.link(s, tasklist.rt_list(cpu, s.tasks[task].prio), task, at_head)
     s.cpus[cpu].rt_bitmap[index >> 5] |= 1 << (index & 31)
@@ -38,6 +50,7 @@ def _link(s: State, cpu: int, task: int, at_head: bool) -> None:
 
 @handler
 def _unlink(s: State, cpu: int, task: int) -> None:
+    _count_pushable(s, cpu, task, -1)
     index = s.tasks[task].prio + 1
     row = tasklist.rt_list(cpu, s.tasks[task].prio)
     tasklist.unlink(s, row, task)

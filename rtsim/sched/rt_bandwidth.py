@@ -113,6 +113,7 @@ def _exceeded(s: State, cpu: int, queue: int) -> bool:
         return False
     _count_above(s, cpu, queue, -1)
     r.rt_throttled = 1
+    s.cpus[cpu].overruled += 1
     return True
 
 

@@ -7,25 +7,33 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rtsim.engine import state
-from rtsim.engine.builder import Builder
+from rtsim.engine.builder import Builder, Op
+from rtsim.engine.state import State
 from rtsim.kernel import Kernel
 from rtsim.kernel.weights import NICE_0_WEIGHT
+from rtsim.profile import load_profile
 from rtsim.scenario.rules import scheduler_fields
-from rtsim.sched.replay import KEEP, SWITCH, TICK, UNKNOWN, UNTRACED, WAKEUP, replay
+from rtsim.sched.replay import AT, KIND, NEXT, RESCHED, SWITCH, TASK, UNKNOWN, replay
 from rtsim.traces.recording import Case, Recording
-from rtsim.validation.replay import Decision, Thread, decisions
+from rtsim.traces.rtwl import RtwlTask
+from rtsim.validation.decision_table import (
+    NOBODY,
+    decision_table,
+    ends_of_throttling,
+    phase_of,
+    threads_of,
+    without_pulled,
+)
+from rtsim.validation.replay import Decision, Thread, decisions, timer_expiries
+from rtsim.validation.scenarios import LAB_PROFILE
 from rtsim.workload.policies import POLICIES
 
 __all__ = ["Agreement", "Miss", "agreement"]
 
-KINDS = {"wakeup": WAKEUP, "tick": TICK, "switch": SWITCH}
-IDLE = NOBODY = -1
-UNCHARGED = (-1, UNTRACED)
-SAME_INTERRUPT_NS = 100_000
-"""A switch, or another wake-up in the interrupt, follows a mark sooner than this."""
+IDLE_THREAD = Thread(0, "idle", 120)
+RECORDED_CPU = 3
 
 
 @dataclass(frozen=True)
@@ -33,9 +41,20 @@ class Miss:
     """A switch at which the model would have run somebody else."""
 
     time_ns: int
-    leaving: str
-    kernel: str
-    model: str
+    leaving: Thread
+    blocks: bool
+    """Whether the one that leaves goes to sleep."""
+    kernel: Thread
+    model: Thread
+
+    @property
+    def rule(self) -> str:
+        """The kind of rule that decided otherwise."""
+        if _class(self.kernel) != _class(self.model):
+            return "whether a class or a group may run"
+        if self.leaving in (self.kernel, self.model):
+            return "whether the running task goes on"
+        return "who follows one that sleeps" if self.blocks else "who follows one that is put back"
 
 
 @dataclass(frozen=True)
@@ -48,93 +67,108 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Part of the switches decided alike."""
-        return 1 - len(self.misses) / self.switches
+        """Part of the switches decided alike; 1 if there are none."""
+        return 1 - len(self.misses) / self.switches if self.switches else 1.0
 
 
-def agreement(recording: Recording, case: Case, cpu: int = 3) -> Agreement:
+def agreement(recording: Recording, case: Case, cpu: int = RECORDED_CPU) -> Agreement:
     """Put every decision on `cpu` in the trace of `case` to the model.
 
-    Up to 6.1 the running task's vruntime is the trace's after every decision; later kernels do not trace it, and the
+    Up to 6.6 the running task's vruntime is the trace's after every decision; later kernels do not trace it, and the
     model keeps its own from the recorded run times.
+
+    Raises
+    ------
+    InputError
+        The case has no trace.
     """
-    found = _staying(list(decisions(case.repetitions[0].trace_text(), cpu)))
-    threads = _threads(found)
-    rows = {thread.pid: row for row, thread in enumerate(threads)}
-    built, _ = _machine(recording, case, threads).build(watched=[])
-    events = _events(found, rows)
-    answers = np.zeros(len(events), np.int64)
-    replay(built, events, answers)
-    names = {IDLE: "idle", **{row: thread.name for row, thread in enumerate(threads)}}
-    told = [row for row in range(len(events)) if events[row, 1] == SWITCH and answers[row] != UNKNOWN]
+    text = case.repetitions[0].trace_text()
+    found = without_pulled(list(decisions(text, cpu)))
+    threads = threads_of(found)
+    machine, groups = _machine(recording, case, threads)
+    _set_rt_periods(machine, found)
+    _set_cfs_periods(machine, case, groups, found, timer_expiries(text, cpu, "sched_cfs_period_timer"))
+    events = decision_table(found, {thread.pid: row for row, thread in enumerate(threads)})
+    answers = np.full(len(events), UNKNOWN)
+    replay(machine, events, answers)
+    told = (events[:, KIND] == SWITCH) & (answers != UNKNOWN)
+    who = {NOBODY: IDLE_THREAD, **dict(enumerate(threads))}
     misses = [
-        Miss(int(events[row, 0]), *(names[int(number)] for number in (events[row, 2], events[row, 7], answers[row])))
-        for row in told
-        if answers[row] != events[row, 7]
+        Miss(int(row[AT]), who[row[TASK]], not row[RESCHED], who[row[NEXT]], who[answer])
+        for row, answer in zip(events[told], answers[told], strict=True)
+        if answer != row[NEXT]
     ]
-    return Agreement(len(told), tuple(misses))
+    return Agreement(int(told.sum()), tuple(misses))
 
 
-def _staying(found: list[Decision]) -> list[Decision]:
-    """Leave out wake-ups of threads that another CPU pulled away before they ran: only that CPU's trace shows it."""
-    kept: list[Decision] = []
-    runs: set[int] = set()
-    """Threads that are next seen running, or leaving, looking back."""
-    for decision in reversed(found):
-        assert decision.thread is not None or decision.kind != "wakeup"
-        if decision.kind != "wakeup":
-            runs.update(thread.pid for thread in (decision.thread, decision.next) if thread is not None)
-        elif decision.thread is not None:
-            if decision.thread.pid not in runs:
-                continue
-            runs.discard(decision.thread.pid)
-        kept.append(decision)
-    return kept[::-1]
+def _class(thread: Thread) -> str:
+    if thread.idle:
+        return "idle"
+    return "fair" if thread.fair else "realtime"
 
 
-def _threads(found: Sequence[Decision]) -> list[Thread]:
-    """Return who appears, once each: as it first appears, but realtime from the start if it turns realtime."""
-    seen: dict[int, Thread] = {}
-    for decision in found:
-        for thread in (decision.thread, decision.next):
-            if thread is not None and not thread.idle and (thread.pid not in seen or not thread.fair):
-                seen[thread.pid] = thread
-    return list(seen.values())
-
-
-def _machine(recording: Recording, case: Case, threads: Sequence[Thread]) -> Builder:
-    """Return one CPU of the recorded kernel with its threads, all asleep, in their cgroups."""
+def _machine(recording: Recording, case: Case, threads: Sequence[Thread]) -> tuple[State, Mapping[str, int]]:
+    """Return one CPU of the recorded kernel with its threads, all asleep, and the rows of their cgroups by path."""
     kernel = Kernel.of(recording.release, preempt=recording.preempt, hz=recording.hz)
+    n_cpus = int(recording.topology["sockets"] * recording.topology["cores"] * recording.topology["threads"])
     builder = Builder()
-    builder.kernel(1, **scheduler_fields(kernel, _cpu_count(recording)), ipi=builder.constant(0))
+    builder.kernel(1, **scheduler_fields(kernel, n_cpus), ipi=builder.constant(0))
     builder.cpu("cpu", 0)
-    groups = _add_groups(builder, recording, case)
+    groups = _add_groups(builder, case)
     tasks = {task.name: task for task in case.tasks}
     for thread in threads:
-        task = tasks.get(thread.name)
-        priority = thread.prio - 120 if thread.fair else 99 - thread.prio
-        policy = POLICIES[task.policy] if task else _policy(thread)
-        group = groups.get(task.cgroup, state.NONE) if task else state.NONE
-        builder.hog(
-            f"{thread.name}-{thread.pid}", 0, [0], policy, priority, state=state.SLEEPING, group=group,
-            slice=task.slice_us * 1_000 if task else 0,
-        )  # fmt: skip
-    return builder
+        _add_thread(builder, thread, tasks.get(thread.name), groups)
+    return builder.build(watched=[])[0], groups
 
 
-def _policy(thread: Thread) -> int:
+def _set_rt_periods(machine: State, found: Sequence[Decision]) -> None:
+    """Let the periods of realtime throttling end when the recorded ones did: they began before the recording."""
+    queue = machine.rt_rqs[0]
+    if queue["rt_runtime"] == state.NEVER:
+        return
+    period_ns = int(queue["rt_period"])
+    ends = ends_of_throttling(found, lambda thread: thread.realtime, lambda thread: not thread.realtime)
+    phase = phase_of(ends, period_ns)
+    if phase is not None:
+        begin = found[0].time_ns
+        machine.sched_timers[queue["rt_timer"]]["expiry"] = begin - (begin - phase) % period_ns
+
+
+def _set_cfs_periods(
+    machine: State, case: Case, groups: Mapping[str, int], found: Sequence[Decision], expiries: Sequence[int]
+) -> None:
+    """Do so with those of cpu.max. Where their timer is on another CPU, which the trace leaves out, idle times tell."""
+    for path, row in groups.items():
+        members = {task.name for task in case.tasks if f"{task.cgroup}/".startswith(f"{path}/")}
+        shown = ends_of_throttling(found, lambda thread: thread.name in members, lambda thread: thread.idle)  # noqa: B023
+        phase = phase_of(expiries or shown, int(machine.groups[row]["period"]))
+        if machine.groups[row]["quota"] > 0 and phase is not None:
+            machine.groups[row]["period_at"] = phase
+
+
+def _add_thread(builder: Builder, thread: Thread, task: RtwlTask | None, groups: Mapping[str, int]) -> None:
+    """Add a thread as its recorded task says, or as kernel threads are."""
+    policy = POLICIES[task.policy] if task else _kernel_policy(thread)
+    priority = thread.prio - 120 if thread.fair else 99 - thread.prio
+    # What works for a time reads its own CPU clock to know when it is over; hogs do not.
+    polls = load_profile(LAB_PROFILE).workload.clock_poll
+    reads_ns = polls.constant if polls and task and task.kind != "hog" else 0
+    builder.program(
+        f"{thread.name}-{thread.pid}", 0, [0], policy, priority, [Op(state.OP_RUN, state.NONE, reads_ns)],
+        state=state.SLEEPING, group=groups.get(task.cgroup, state.NONE) if task else state.NONE,
+        slice=task.slice_us * 1_000 if task else 0,
+    )  # fmt: skip
+
+
+def _kernel_policy(thread: Thread) -> int:
     """Return the policy of a kernel thread."""
     if thread.name.startswith("migration/"):
         return state.STOP
     return state.OTHER if thread.fair else state.FIFO
 
 
-def _cpu_count(recording: Recording) -> int:
-    topology = recording.topology
-    return int(topology["sockets"] * topology["cores"] * topology["threads"])
-
-
-def _add_groups(builder: Builder, recording: Recording, case: Case) -> dict[str, int]:
+def _add_groups(builder: Builder, case: Case) -> dict[str, int]:
+    """Add the cgroups of the case's tasks and those above them; return their rows by path."""
     rows: dict[str, int] = {}
     for path in sorted({task.cgroup for task in case.tasks if task.cgroup}):
         parent = state.NONE
@@ -155,50 +189,3 @@ def _limits(settings: Mapping[str, str]) -> dict[str, Any]:
         "quota_ns": max(quota_us, 0) * 1_000,
         "period_ns": int(settings.get("cpu.cfs_period_us", 100_000)) * 1_000,
     }
-
-
-def _events(found: Sequence[Decision], rows: dict[int, int]) -> npt.NDArray[np.int64]:
-    table = []
-    weights = _running_weights(found)
-    for number, (decision, weight) in enumerate(zip(found, weights, strict=True)):
-        time_ns = decision.charges[-1].time_ns if decision.charges else decision.time_ns
-        charged, vruntime = _charged(decision)
-        thread, following = decision.thread, decision.next
-        table.append(
-            (
-                time_ns, KINDS[decision.kind], rows.get(thread.pid, IDLE) if thread else IDLE, weight,
-                charged, vruntime, int(decision.resched), rows.get(following.pid, IDLE) if following else IDLE,
-            )
-        )  # fmt: skip
-        if decision.resched and decision.kind != "switch" and _kept(found, number):
-            table.append((time_ns, KEEP, NOBODY, weight, *UNCHARGED, 0, NOBODY))
-    return np.array(table, np.int64)
-
-
-def _kept(found: Sequence[Decision], number: int) -> bool:
-    """Tell whether the running task went on although its CPU was marked: nothing else follows at once."""
-    following = found[number + 1] if number + 1 < len(found) else None
-    return following is None or following.time_ns - found[number].time_ns > SAME_INTERRUPT_NS
-
-
-def _running_weights(found: Sequence[Decision]) -> list[int]:
-    """Return the weight of the task that runs before each decision: its priority shows when it leaves."""
-    weights = []
-    running: Thread | None = None
-    for decision in reversed(found):
-        if decision.kind == "switch":
-            running = decision.thread
-        weights.append(running.weight if running is not None and running.fair else 0)
-    return weights[::-1]
-
-
-def _charged(decision: Decision) -> tuple[int, int]:
-    """Return what the running task is seen charged up to this decision (ns), and its vruntime then."""
-    if not decision.charges:
-        return UNCHARGED
-    vruntime = decision.charges[-1].vruntime_ns
-    if vruntime is None:
-        vruntime = UNTRACED
-    elif vruntime >= 2**63:  # traced without its sign
-        vruntime -= 2**64
-    return sum(charge.runtime_ns for charge in decision.charges), vruntime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,12 +13,16 @@ from matplotlib.axes import Axes
 from rtsim.inputs.files import write_whole
 from rtsim.report.theme import theme
 from rtsim.traces.recording import Recording
+from rtsim.validation.ablations import Loss
+from rtsim.validation.decide import Agreement
 from rtsim.validation.figures import Figure
 from rtsim.validation.targets import score, target_of
 
 __all__ = ["plot_times", "validation_page", "write_page"]
 
 Found = Sequence[tuple[Recording, Sequence[Figure]]]
+Decided = Mapping[str, Mapping[str, Agreement]]
+"""By recording and case."""
 Reasons = Mapping[str, Mapping[str, str]]
 
 HEAD = """# Validation
@@ -32,8 +37,29 @@ as code are in `rtsim/validation/figures.py`.
 """
 
 
-def write_page(found: Found, reasons: Reasons, path: Path, seeds: int) -> None:
-    """Write the page and its pictures (``images/validation-RECORDING.png`` beside it)."""
+DECISIONS = """## Decisions
+
+Nothing is simulated here. The wake-ups, sleeps, ticks and run times of each trace are put to the model's scheduler, and
+at each `sched_switch` it is asked who is next; then it is made to do what the kernel did. Up to 6.6 the trace carries
+the running task's vruntime, which the model takes over; later it runs free from the run times
+(`rtsim/validation/decide.py`).
+"""
+
+LOSSES = """## Rules left out
+
+The same simulations without one rule of the scheduler (`rtsim/kernel/ablation.py`): figures that are inside with the
+rule and outside without it.
+"""
+
+
+def write_page(
+    found: Found, reasons: Reasons, path: Path, seeds: int, *, decided: Decided | None = None,
+    losses: Sequence[Loss] = (),
+) -> None:  # fmt: skip
+    """Write the page `path` and its pictures (``images/validation-RECORDING.png`` beside it).
+
+    `seeds` is the number of runs of each case; for the rest see `validation_page`.
+    """
     images = path.parent / "images"
     for recording, figures in found:
         with theme():
@@ -41,10 +67,12 @@ def write_page(found: Found, reasons: Reasons, path: Path, seeds: int) -> None:
             plot_times(figures, ax=ax)
             picture.savefig(images / f"validation-{recording.name}.png", dpi=110, metadata={"Software": None})
             plt.close(picture)
-    write_whole(path, HEAD.format(seeds=seeds) + validation_page(found, reasons))
+    write_whole(path, HEAD.format(seeds=seeds) + validation_page(found, reasons, decided=decided, losses=losses))
 
 
-def validation_page(found: Found, reasons: Reasons) -> str:
+def validation_page(
+    found: Found, reasons: Reasons, *, decided: Decided | None = None, losses: Sequence[Loss] = ()
+) -> str:
     """Return the page's tables as Markdown.
 
     Parameters
@@ -53,15 +81,56 @@ def validation_page(found: Found, reasons: Reasons) -> str:
         Recordings with their figures, those of one case together.
     reasons
         Why figures are outside, by recording and key.
+    decided
+        How the single decisions of recordings came out.
+    losses
+        What rules are worth.
     """
+    parts = [_scores(found), _decisions(decided or {}), _losses(losses)]
+    parts += ["\n".join(_section(each, figures, reasons.get(each.name, {}))) + "\n" for each, figures in found]
+    return "\n".join(filter(None, parts))
+
+
+def _scores(found: Found) -> str:
     lines = ["| recording | kernel | inside | wanted |", "|---|---|---|---|"]
     for recording, figures in found:
         target = target_of(recording)
         wanted = f"{100 * target.recording:.0f} %" if target else "shown only"
         kernel = f"{recording.release}, {recording.preempt}"
         lines.append(f"| {recording.name} | {kernel} | {score(figures)} | {wanted} |")
-    for recording, figures in found:
-        lines += ["", *_section(recording, figures, reasons.get(recording.name, {}))]
+    return "\n".join(lines) + "\n"
+
+
+def _decisions(decided: Decided) -> str:
+    """Return the table of single decisions as Markdown; empty if there are none."""
+    if not decided:
+        return ""
+    lines = [DECISIONS, "| recording | switches | decided alike | least in a case | otherwise, by rule |"]
+    lines.append("|---|---|---|---|---|")
+    for name, cases in decided.items():
+        switches = sum(agreement.switches for agreement in cases.values())
+        rules = Counter(miss.rule for agreement in cases.values() for miss in agreement.misses)
+        least = min(cases, key=lambda case: cases[case].share)
+        alike = 1 - rules.total() / switches
+        otherwise = ", ".join(f"{rule}: {count}" for rule, count in rules.most_common())
+        lines.append(
+            f"| {name} | {switches} | {100 * alike:.2f} % | {100 * cases[least].share:.2f} % ({least}) | {otherwise} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _losses(losses: Sequence[Loss]) -> str:
+    """Return the table of what rules are worth as Markdown; empty if none was left out."""
+    if not losses:
+        return ""
+    lines = [
+        LOSSES,
+        "| rule | recording | inside with it | without it | lost | cases of these |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in losses:
+        cases = ", ".join(dict.fromkeys(figure.case for figure in each.lost))
+        lines.append(f"| {each.rule} | {each.recording} | {each.whole} | {each.without} | {len(each.lost)} | {cases} |")
     return "\n".join(lines) + "\n"
 
 

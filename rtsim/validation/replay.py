@@ -21,7 +21,7 @@ from typing import Literal
 
 from rtsim.kernel.weights import nice_weight
 
-__all__ = ["Charge", "Decision", "Thread", "decisions"]
+__all__ = ["Charge", "Decision", "Thread", "decisions", "timer_expiries"]
 
 Kind = Literal["wakeup", "tick", "switch"]
 US = 1_000
@@ -47,6 +47,11 @@ class Thread:
     def fair(self) -> bool:
         """Of the fair class; kernel threads are too, most of them at nice 0."""
         return self.prio > LOWEST_RT_PRIO and not self.idle
+
+    @property
+    def realtime(self) -> bool:
+        """Of a stronger class than the fair one."""
+        return not self.fair and not self.idle
 
     @property
     def weight(self) -> int:
@@ -99,6 +104,12 @@ def decisions(text: str, cpu: int) -> Iterator[Decision]:
             found = reader.take(match)
             if found is not None:
                 yield found
+
+
+def timer_expiries(text: str, cpu: int, function: str) -> list[int]:
+    """Return when hrtimers that call `function` expired on a CPU in an ftrace text, in ns from boot."""
+    entry = re.compile(rf"\[0*{cpu}\] .*: hrtimer_expire_entry: .*function={function} now=(\d+)")
+    return [int(match[1]) for match in map(entry.search, text.splitlines()) if match]
 
 
 _LINE = re.compile(

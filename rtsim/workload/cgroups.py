@@ -62,12 +62,14 @@ class CgroupModel(StrictModel):
     bandwidth: Annotated[Bandwidth, BeforeValidator(_bandwidth)] = Field(default=Bandwidth(), alias="cpu.max")
     """``QUOTA PERIOD`` in us, or ``max``."""
     burst: int = Field(default=0, ge=0, le=LIMIT, alias="cpu.max.burst")
-    """In us."""
+    """In us, up to the quota."""
     idle: Literal[0, 1] = Field(default=0, alias="cpu.idle")
+    """1: weighs 3, and gives way as SCHED_IDLE does; from 5.15 on."""
     rt_runtime: int | None = Field(default=None, ge=-1, le=LIMIT, alias="cpu.rt_runtime_us")
-    """With CONFIG_RT_GROUP_SCHED; by default 0: no realtime task may join."""
+    """With CONFIG_RT_GROUP_SCHED; -1: no limit. By default 0: no realtime task may join."""
     rt_period: int = Field(default=1_000_000, ge=1, le=LIMIT, alias="cpu.rt_period_us")
     cpus: Cpus | None = Field(default=None, alias="cpuset.cpus")
+    """By default those of its parent."""
 
     @model_validator(mode="after")
     def _one_version(self) -> Self:

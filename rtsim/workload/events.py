@@ -23,7 +23,9 @@ class TimerModel(StrictModel):
     """rt-app's timer. Each thread has its own of a name that begins with ``unique``; other names are shared."""
 
     ref: str = "unique"
+    """Its name."""
     period: int = Field(gt=0, le=LONGEST_US)
+    """In us."""
     mode: Literal["relative", "absolute"] = "relative"
     """After an overrun: ``absolute`` keeps the grid of releases, ``relative`` starts it anew."""
 

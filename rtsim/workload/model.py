@@ -17,8 +17,11 @@ class WorkloadModel(RtAppModel):
     """A workload. In its place there may be the name of an rt-app JSON file."""
 
     cyclictest: CyclictestModel | None = None
+    """Sleeps to absolute times and takes its own lateness."""
     oslat: OslatModel | None = None
+    """Reads the clock all the time; its samples are the gaps."""
     timerlat: TimerlatModel | None = None
+    """Kernel threads that sleep to absolute times, as rtla's."""
 
     def observers(self) -> dict[str, CyclictestModel | OslatModel | TimerlatModel]:
         """Return the shorthands in use, by name."""

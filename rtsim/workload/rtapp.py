@@ -46,7 +46,9 @@ class PhaseModel(EventfulModel):
     """One phase: its events in order, `loop` times. What else it names has to be as the task has it."""
 
     loop: int = Field(default=1, ge=-1, le=LONGEST_US)
+    """How often its events are gone through before the next phase; -1: for ever."""
     cpus: Cpus | None = None
+    """By default those of the task."""
     policy: SchedPolicy | None = None
     priority: int | None = None
     taskgroup: str | None = None
@@ -64,7 +66,7 @@ class PhaseModel(EventfulModel):
 class TaskModel(EventfulModel):
     """One task, or `instance` copies NAME-0, NAME-1, ...; with events of its own, or with `phases` of them.
 
-    `overrun`, `slice` (us), `timer_slack` (ns) and `clock_poll` (us) are rtsim's own.
+    `overrun`, `slice`, `timer_slack` and `clock_poll` are rtsim's own.
     """
 
     policy: SchedPolicy | None = None
@@ -72,25 +74,32 @@ class TaskModel(EventfulModel):
     priority: int | None = None
     """Of SCHED_FIFO and SCHED_RR, by default 10; the nice value of the others, by default 0."""
     dl_runtime: int = Field(default=0, ge=0, le=LONGEST_US, alias="dl-runtime")
+    """Of SCHED_DEADLINE: what it may compute in each period."""
     dl_period: int | None = Field(default=None, ge=0, le=LONGEST_US, alias="dl-period")
     """By default as `dl-runtime`."""
     dl_deadline: int | None = Field(default=None, ge=0, le=LONGEST_US, alias="dl-deadline")
     """By default as `dl-period`."""
     cpus: Cpus | None = None
+    """By default all, or those of its cgroup's cpuset."""
     taskgroup: str | None = None
     """A path of `cgroups`."""
     instance: int = Field(default=1, ge=1, le=MOST_INSTANCES)
+    """Copies, named NAME-0, NAME-1, ..."""
     delay: int = Field(default=0, ge=0, le=LONGEST_US)
-    """When it starts."""
+    """When it starts, and where its timers begin to count."""
     loop: int | None = Field(default=None, ge=-1, le=LONGEST_US)
     """How often it goes through its phases; by default, and with -1, for ever."""
     phases: dict[str, PhaseModel] | None = Field(default=None, min_length=1)
+    """One after the other, in the order written."""
     overrun: Literal["catch_up", "skip"] = "catch_up"
     """What becomes of releases of absolute timers that are missed: served late, or left out."""
     slice: int | None = Field(default=None, ge=1, le=LONGEST_US)
+    """In us: the slice it asks EEVDF for (sched_setattr; fair policies, from 6.12 on)."""
     timer_slack: int | None = Field(default=None, ge=0, le=10**12)
+    """In ns: how late its timers may go off; by default 50 us, 0 for realtime and deadline policies."""
     clock_poll: int | None = Field(default=None, ge=0, le=LONGEST_US)
-    """Time between two readings of the CPU clock (CLOCK_THREAD_CPUTIME_ID) while it computes; 0: it reads none."""
+    """In us: time between two readings of the CPU clock (CLOCK_THREAD_CPUTIME_ID) while it computes; 0: it reads none.
+    By default the profile's."""
     _loop = field_validator("loop")(_checked_loop)
 
     @model_validator(mode="after")
@@ -170,6 +179,7 @@ class GlobalModel(StrictModel):
     duration: int = Field(default=-1, ge=-1, le=LONGEST_US)
     """In s; the scenario's duration counts, which has to be no longer."""
     pi_enabled: bool = False
+    """Mutexes with priority inheritance; refused."""
     lock_pages: bool = False
     calibration: str | int = "CPU0"
     ftrace: bool | str = False

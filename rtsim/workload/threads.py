@@ -22,6 +22,7 @@ class ThreadsModel(StrictModel):
     priority: int | None = None
     """By default 95 for realtime policies and nice 0 for the others."""
     cpus: Literal["rt"] | Cpus = "rt"
+    """A thread on each; ``rt``: a guest's realtime vCPUs (all where it has none), all CPUs of a host."""
 
     @model_validator(mode="after")
     def _priority_of_policy(self) -> Self:

@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
+from rtsim.kernel.sysctl import CONFIG, SYSCTL
 from rtsim.planning import compare
 from rtsim.scenario import Scenario, simulate
 from tests.docs.pages import ROOT
 
 SCENARIO = ROOT / "data" / "scenarios" / "smt4.yaml"
 UNUSED_COSTS = {
-    "enqueue_remote": {"constant": "1 ms"},
-    "hrtimer_program": {"constant": "1 ms"},
     "vm_exit": {"ept": {"constant": "1 ms"}},
     "bql_hold": {"constant": "1 ms"},
     "page_fault": {"4k": {"constant": "1 ms"}, "2m": {"constant": "1 ms"}, "swap": {"constant": "1 ms"}},
@@ -29,7 +28,14 @@ UNUSED_COSTS = {
 }
 USED_COSTS = (
     "context_switch", "wake", "irq_entry", "timer_irq", "tick", "softirq_entry", "syscall_exit", "vm_entry",
+    "hrtimer_program", "schedule", "preempt_fair", "cgroup_level", "irq_thread_hard", "ktimers", "softirq_exit",
+    "enqueue_remote",
 )  # fmt: skip
+INERT_TUNABLES = {
+    "sched_autogroup_enabled": 0, "sched_child_runs_first": 1, "sched_deadline_period_min_us": 200,
+    "sched_deadline_period_max_us": 1 << 21, "numa_balancing": 0, "watchdog": 0, "nmi_watchdog": 0,
+    "watchdog_thresh": 20,
+}  # fmt: skip
 
 
 def brief(**host: Any) -> Scenario:
@@ -53,13 +59,26 @@ def test_costs_listed_as_unused_change_nothing() -> None:
 @pytest.mark.parametrize("cost", USED_COSTS)
 def test_costs_listed_as_used_change_results(cost: str) -> None:
     assert f"`{cost}`" in page("guides/profiles.md")
-    assert outcome(brief(profile_overrides={"costs": {cost: {"constant": "7 us"}}})) != outcome(brief())
+    assert outcome(brief(profile_overrides={"costs": {cost: {"constant": "7 us", "source": "assumed"}}})) != outcome(
+        brief()
+    )
 
 
 def test_settings_listed_without_effect_have_none() -> None:
-    inert = {"rt_group_sched": True, "irq_time_accounting": True}
-    kernel = {"config": inert, "sysctl": {"sched_rt_runtime_us": -1, "numa_balancing": 0}}
-    assert outcome(brief(kernel=kernel)) == outcome(brief())
+    assert all(f"`{name}`" in page("background/limits.md") for name in INERT_TUNABLES)
+    assert outcome(brief(kernel={"sysctl": INERT_TUNABLES})) == outcome(brief())
+
+
+def test_all_other_settings_are_listed_with_effect() -> None:
+    text = page("guides/scenario.md")
+    assert [name for name in {*SYSCTL, *CONFIG} - set(INERT_TUNABLES) if f"`{name}`" not in text] == []
+
+
+def test_accounting_of_interrupts_has_an_effect() -> None:
+    hogs = {name: {"cpus": "0", "run": -1} for name in ("a", "b")}
+    sharing = brief().lasting("2 s").patched({"workload": {"tasks": hogs}})
+    apart = sharing.patched({"host": {"kernel": {"config": {"irq_time_accounting": True}}}})
+    assert outcome(apart) != outcome(sharing)
 
 
 def test_what_a_run_contains_is_described() -> None:
@@ -78,7 +97,7 @@ def keys(data: Mapping[str, Any]) -> Iterator[str]:
     """Yield the keys of a result, those of its scenario and of mappings by name left out."""
     data = copy.deepcopy(dict(data))
     data.pop("scenario", None)
-    for name in ("tasks", "guests", "cpus"):
+    for name in ("tasks", "guests", "cpus", "bounds"):
         data[name] = list(data.get(name, {}).values())[-1:]
     stack: list[Any] = [data]
     while stack:

@@ -38,7 +38,7 @@ def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (0, 0, 0, 0), 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
-    "irq_thread_hard", "ktimers", "softirq_exit",
+    "irq_thread_hard", "ktimers", "softirq_exit", "enqueue_remote",
 )  # fmt: skip
 
 

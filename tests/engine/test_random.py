@@ -44,7 +44,7 @@ def state_with(table: np.ndarray) -> State:
     """A state whose table 0 is `table`."""
     b = Builder()
     b.table(table)
-    b.kernel(1)
+    b.kernel(1, tick_ns=4_000_000)
     b.cpu("cpu0", 0)
     return b.build(watched=[])[0]
 
@@ -87,7 +87,7 @@ def test_streams_depend_on_seed_name_and_purpose_alone() -> None:
 def test_a_new_source_leaves_the_streams_of_the_others_untouched() -> None:
     def streams(names: list[str]) -> dict[str, tuple[int, ...]]:
         b = Builder(seed=3)
-        b.kernel(1)
+        b.kernel(1, tick_ns=4_000_000)
         b.cpu("host/cpu0", 0)
         duration = b.constant(0)
         for name in names:

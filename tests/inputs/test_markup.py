@@ -128,7 +128,7 @@ NINE_LEVELS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: .nan", "line 1: expected finite numbers"),
         ("a: -.inf", "line 1: expected finite numbers"),
         ("a: 1e999", "line 1: expected finite numbers"),
-        ("[" * 100_000, "line 1: expected at most 100 levels"),
+        ("[" * 100_000, "line 1, column 1001: expected at most 100 levels"),
         ("a: \0", "expected YAML"),
         (NINE_LEVELS, "aliases written out"),
         ("a:\tb: c", "expected YAML"),

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
-from rtsim.measure.bounds import PeriodicTask, RtslParts, response_time, rtsl_bound, sliding_window
+from rtsim.measure.bounds import (
+    UNDISTURBED,
+    Bucket,
+    PeriodicTask,
+    RtslParts,
+    least_of,
+    response_time,
+    rtsl_bound,
+    sliding_window,
+)
 
 README = RtslParts(poid=56194, paie=5167, psd=48092, dst=45883)
 """The example in the README of rtsl."""
@@ -60,3 +71,21 @@ def test_each_vector_has_its_own_worst_window() -> None:
 @pytest.mark.parametrize("share", [100_000, 150_000])
 def test_interrupts_that_leave_nothing_have_no_bound(share: int) -> None:
     assert rtsl_bound(README, lambda window: window * share // 100_000) is None
+
+
+def test_the_least_of_several_buckets_counts() -> None:
+    slow, fast = Bucket(1_000, Fraction(1, 256)), Bucket(100, Fraction(1, 2))
+    within = least_of([slow, fast])
+    assert [within(window) for window in (0, 200, 100_000)] == [100, 200, 1_391]
+    assert rtsl_bound(RtslParts(900, 0, 0, 0), within) == 1_908  # 900 + 1,000 + ceil(1,908 / 256)
+
+
+def test_a_bucket_that_takes_all_the_time_leaves_no_bound() -> None:
+    assert rtsl_bound(RtslParts(900, 0, 0, 0), Bucket(0, Fraction(1)).within) is None
+
+
+def test_interruptions_lengthen_responses() -> None:
+    tasks = [PeriodicTask(2, 10, 100), PeriodicTask(1, 20, 200)]
+    assert response_time(tasks, UNDISTURBED) == response_time(tasks) == [10, 30]
+    assert response_time(tasks, Bucket(5, Fraction(1, 4))) == [20, 47]  # 10 + 5 + 20 / 4; 30 + 5 + ceil(47 / 4)
+    assert response_time(tasks, Bucket(0, Fraction(4, 5))) == [50, None]

@@ -17,7 +17,13 @@ MS = 1_000_000
 
 def starved(kernel: dict[str, Any], *, delay_us: int, duration: str = "4 s", cpus: int = 4) -> Result:
     """Run a FIFO hog of priority 1 and a sleeper (50 us of work each 10 ms) on the last CPU."""
-    sleeper = {"run": 50, "timer": {"period": 10_000, "mode": "absolute"}, "delay": delay_us, "overrun": "skip", "cpus": [cpus - 1]}
+    sleeper = {
+        "run": 50,
+        "timer": {"period": 10_000, "mode": "absolute"},
+        "delay": delay_us,
+        "overrun": "skip",
+        "cpus": [cpus - 1],
+    }
     return simulate(
         Scenario.of(
             {

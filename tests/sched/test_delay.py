@@ -90,5 +90,6 @@ def test_a_delayed_task_wakes_on_its_old_cpu_though_another_idles(still_queued: 
         take_out(state, 1)
     core.try_to_wake_up(state, 1, 0)
     assert int(state.tasks["cpu"][1]) == cpu
-    assert int(state.entities["on_rq"][1]) == 1
-    assert int(state.entities["queue"][1]) == cpu
+    assert int(state.entities["on_rq"][1]) == int(still_queued)
+    assert int(state.cpus["wakelist"][cpu]) == (es.NONE if still_queued else 1)  # the idle CPU queues it itself
+    assert int(state.entities["queue"][1]) == 0

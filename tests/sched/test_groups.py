@@ -72,7 +72,10 @@ def test_a_queue_publishes_its_load_when_it_has_moved(
     q["load_updated"] = 10 * MS
     q["load_avg"], q["load_contrib"], q["load_told"] = average, told, last_ns
     state.groups[0]["load_avg"] = 1000
-    groups.update_load_avg(state, 2)
+    state.kernels[0]["spread"] = 0  # averages of the entities themselves are of no matter here
+    task = 0
+    state.entities[task]["queue"] = 2
+    groups.update_load_avg(state, task)
     assert int(q["load_contrib"]) == published
     assert int(state.groups[0]["load_avg"]) == 1000 + published - told
 

@@ -57,7 +57,7 @@ def advance(state: State, now: int, step: int) -> int:
     """Bring the queue's average up to `now` in updates `step` apart; return it."""
     for clock in range(int(state.cfs_rqs[1]["load_updated"]) + step, now + 1, step):
         state.cpus[0]["clock"] = clock
-        pelt.update_load(state, 1)
+        pelt.update_queue(state, 1, whole=False)
     return int(state.cfs_rqs[1]["load_avg"])
 
 

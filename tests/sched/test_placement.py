@@ -1,4 +1,4 @@
-"""Where floating tasks run, by the simplest rule: the previous CPU if idle, else an idle one; idle CPUs pull."""
+"""Where floating tasks run on a small machine: on their CPU if it idles, else on an idle one; idle CPUs pull."""
 
 from __future__ import annotations
 
@@ -54,18 +54,29 @@ def test_with_no_idle_cpu_it_queues_where_it_was() -> None:
     assert done.samples("task") == [290 * US]
 
 
-def test_a_cpu_that_falls_idle_pulls_a_waiting_task_realtime_ones_first() -> None:
+def test_a_cpu_that_a_realtime_task_leaves_pulls_the_strongest_that_waits() -> None:
     b = machine(cpus=2)
-    fair = floating(b, [0, 1], es.OTHER, "fair")
-    realtime = floating(b, [0, 1], es.FIFO, "realtime")
+    weak = floating(b, [0, 1], es.FIFO, "weak")
+    strong = b.periodic(
+        "strong", 0, [0, 1], es.FIFO, 2, period_ns=MS, first_ns=MS, work=b.constant(100 * US), slack_ns=0
+    )
     job_at(b, b.server("long", 0, [0], es.FIFO, 50), MS - 10 * US, 900 * US)
     job_at(b, b.server("short", 0, [1], es.FIFO, 50), MS - 10 * US, 30 * US)
-    done = run(b, 2 * MS - 1, [fair, realtime])
-    assert done.samples("realtime") == [20 * US]
-    assert done.samples("fair") == [120 * US]
-    assert [name for _, name in done.switches(1, after_ns=0)] == ["short", "realtime", "fair", "idle"]
-    # the samples' time is charged to whoever held the task up where it waited
-    assert done.causes("fair") == {"thread:long": 120 * US}
+    done = run(b, 2 * MS - 1, [weak, strong])
+    assert done.samples("strong") == [20 * US]
+    assert done.samples("weak") == [120 * US]
+    assert [name for _, name in done.switches(1, after_ns=0)] == ["short", "strong", "weak", "idle"]
+    # the samples' time is charged to whoever held the task up where it waited: there since it was pushed at the start
+    assert done.causes("weak") == {"thread:short": 20 * US, "thread:strong": 100 * US}
+
+
+def test_a_fair_task_behind_a_realtime_one_is_taken_at_the_next_tick() -> None:
+    b = machine(cpus=2)
+    fair = b.hog("fair", 0, [0, 1], es.OTHER, 0)
+    job_at(b, b.server("long", 0, [0], es.FIFO, 50), 50 * MS, 900 * MS)
+    done = run(b, 1_000 * MS, [fair])
+    # two tasks on one CPU: its tick has the idle CPU balance
+    assert done.times(es.TR_MIGRATE, "fair") == [52 * MS]
 
 
 def test_pinned_tasks_are_not_pulled() -> None:

@@ -158,7 +158,7 @@ def test_recorded_text_and_json_of_one_run_agree(folder):
 
 
 def test_there_are_recorded_runs():
-    assert len(recorded_pairs()) == 17
+    assert len(recorded_pairs()) == 21
 
 
 def test_a_recorded_starvation_is_censored_not_lost():

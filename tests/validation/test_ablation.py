@@ -10,7 +10,8 @@ from rtsim.kernel.ablation import ABLATIONS
 from rtsim.kernel.features import Features
 
 HAVE = {
-    "no_wakeup_granularity": "6.1", "no_period_stretch": "6.1", "no_run_to_parity": "6.12", "no_delay_dequeue": "6.12",
+    "no_wakeup_granularity": "6.1", "no_period_stretch": "6.1", "no_alt_period": "6.1", "no_clock_skip": "6.1",
+    "no_run_to_parity": "6.12", "no_delay_dequeue": "6.12",
     "no_preempt_short": "6.12", "no_reweight_defect": "6.18.44", "no_fair_server": "6.12", "no_rt_slack_zero": "6.12",
 }  # fmt: skip
 """A release that has each rule."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pytest
 
+from rtsim.validation.ablations import loss
+from rtsim.validation.decide import Agreement, Miss
 from rtsim.validation.figures import Figure, figures
 from rtsim.validation.page import validation_page, write_page
+from rtsim.validation.replay import Thread
 from rtsim.validation.targets import explanations, score, target_of
 from tests.validation.recordings import ALL, NATIVE, recording
 
@@ -32,6 +36,27 @@ def test_the_page_shows_every_figure_and_sums_them_up() -> None:
     assert "| hog0 | run length p50 | 12.000 ms | 8.000 ms | 960.0 µs | **outside** | the period of two |" in page
     assert "| per | latency p50 | 16.4 µs | 16.0 µs to 17.2 µs | 2.5 µs | inside |  |" in page
     assert "| per | latency p99 | 17.0 µs | no samples | 10.0 µs | **outside** |  |" in page
+
+
+def test_single_decisions_are_summed_up_by_rule() -> None:
+    hogs = [Thread(pid, f"hog{pid}", 120) for pid in range(1, 4)]
+    misses = (Miss(10, hogs[0], False, hogs[1], hogs[2]), Miss(20, hogs[0], False, hogs[1], hogs[0]))
+    decided = {"kernel-6.1-cfs": {"share-2hog": Agreement(300, ()), "share-4hog": Agreement(100, (*misses, misses[0]))}}
+    page = validation_page([], {}, decided=decided)
+    assert (
+        "| kernel-6.1-cfs | 400 | 99.25 % | 97.00 % (share-4hog) "
+        "| who follows one that is put back: 2, whether the running task goes on: 1 |" in page
+    )
+    assert "## Rules left out" not in page
+
+
+def test_lost_figures_are_counted_by_rule_and_recording() -> None:
+    without = [replace(figure, predicted=(0.4, 0.4)) for figure in FIGURES]
+    page = validation_page([], {}, losses=[loss("no_clock_skip", "kernel-6.1-cfs", FIGURES, without)])
+    assert (
+        "| no_clock_skip | kernel-6.1-cfs | 2 of 4 (50 %) | 0 of 4 (0 %) | 2 | share-2hog, per1ms-fifo80-idle |" in page
+    )
+    assert "## Decisions" not in page
 
 
 def test_the_page_is_written_with_its_pictures(tmp_path: Path) -> None:

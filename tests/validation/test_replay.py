@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from rtsim.validation.replay import Charge, Decision, Thread, decisions
+from rtsim.validation.replay import Charge, Decision, Thread, decisions, timer_expiries
 from tests.validation.recordings import ONE_CPU, recording
 
 
@@ -42,6 +42,12 @@ def test_decisions_of_a_few_lines() -> None:
     ]
     assert not list(decisions(LINES, 2))
     assert (hog0.weight, hog0.fair, per.fair, kworker.weight) == (9548, True, False, 1024)
+
+
+def test_expiries_of_timers_are_told_by_their_function_and_cpu() -> None:
+    assert timer_expiries(LINES, 3, "tick_sched_timer") == [36_660_001_545]
+    assert not timer_expiries(LINES, 3, "sched_cfs_period_timer")
+    assert not timer_expiries(LINES, 2, "tick_sched_timer")
 
 
 def test_need_resched_is_seen_in_realtime_kernels_too() -> None:

@@ -121,7 +121,12 @@ def test_cyclictest_keeps_the_host_from_idling_deeply() -> None:
 
 def test_the_profile_says_what_activations_compute_and_how_often_clocks_are_read() -> None:
     workload = {"tasks": {"a": {"run": 100, "timer": {"ref": "unique", "period": 1000}}}}
-    overrides = {"workload": {"clock_poll": {"constant": "5 us", "source": "assumed"}, "activation": {"constant": "3 us", "source": "assumed"}}}
+    overrides = {
+        "workload": {
+            "clock_poll": {"constant": "5 us", "source": "assumed"},
+            "activation": {"constant": "3 us", "source": "assumed"},
+        }
+    }
     plain = assemble(scenario(workload)).state
     told = assemble(scenario(workload, host={"profile_overrides": overrides})).state
     assert len(told.ops) == len(plain.ops) + 1

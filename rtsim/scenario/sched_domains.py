@@ -1,0 +1,67 @@
+"""Scheduling domains of a host or a guest in the engine's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rtsim.engine import state
+from rtsim.engine.domains import Domain
+from rtsim.kernel import Isolation
+from rtsim.topology import Topology
+from rtsim.topology.domains import SchedDomain, scheduling_domains
+
+__all__ = ["engine_domains", "guest_domains"]
+
+FLAGS = {
+    "SD_BALANCE_NEWIDLE": state.SD_BALANCE_NEWIDLE, "SD_BALANCE_FORK": state.SD_BALANCE_FORK,
+    "SD_WAKE_AFFINE": state.SD_WAKE_AFFINE, "SD_PREFER_SIBLING": state.SD_PREFER_SIBLING,
+    "SD_SHARE_CPUCAPACITY": state.SD_SHARE_CPUCAPACITY, "SD_SHARE_LLC": state.SD_SHARE_LLC,
+    "SD_SHARE_PKG_RESOURCES": state.SD_SHARE_LLC, "SD_NUMA": state.SD_NUMA,
+}  # fmt: skip
+
+
+def engine_domains(domains: Mapping[int, Sequence[SchedDomain]]) -> dict[int, tuple[Domain, ...]]:
+    """Return the domains of each CPU, bottom up, as `rtsim.engine.builder.Builder.domains` takes them."""
+    return {cpu: tuple(_converted(domains[cpu])) for cpu in domains}
+
+
+def _converted(domains: Sequence[SchedDomain]) -> list[Domain]:
+    found: list[Domain] = []
+    imbalance = first_node = 0
+    for level, domain in enumerate(domains):
+        flags = sum({FLAGS[name] for name in domain.flags if name in FLAGS})
+        if not flags & state.SD_SHARE_LLC:
+            below = domains[level - 1].span if level else frozenset[int]()
+            if found and found[-1].flags & state.SD_SHARE_LLC:
+                imbalance = _tolerated(len(domain.span), len(below))
+                first_node = len(next((d.span for d in domains[level:] if "SD_NUMA" in d.flags), domain.span))
+            elif imbalance:
+                imbalance *= max(1, len(domain.span) // first_node)
+        found.append(
+            Domain(
+                domain.span, domain.groups, flags, domain.imbalance_pct, domain.cache_nice_tries,
+                domain.min_interval_ms, domain.max_interval_ms, domain.busy_factor, imbalance,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _tolerated(cpus: int, cache: int) -> int:
+    """Return how many tasks nodes may be apart: one a cache, or an eighth of the CPUs (``build_sched_domains``)."""
+    caches = cpus // cache
+    return max(1, cpus >> 3 if caches == 1 else caches)
+
+
+def guest_domains(
+    cpu_topology: tuple[int, int, int] | None, vcpus: int, isolation: Isolation, series: tuple[int, int]
+) -> dict[int, tuple[Domain, ...]]:
+    """Return the domains of a guest: a socket a vCPU, as QEMU has it, unless libvirt is told otherwise.
+
+    libvirt numbers threads of a core, and cores of a socket, one after the other.
+    """
+    sockets, cores, threads = cpu_topology or (vcpus, 1, 1)
+    if sockets * cores * threads != vcpus:
+        sockets, cores, threads = vcpus, 1, 1
+    topology = Topology.regular(sockets, cores, threads, numbering="adjacent")
+    balanced = [cpu for cpu in range(vcpus) if cpu not in isolation.domain]
+    return engine_domains(scheduling_domains(topology, balanced, series=series))
