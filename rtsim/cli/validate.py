@@ -50,9 +50,7 @@ def validate(
     engine_ready()
     with progress_shown("simulating") as progress:
         result = simulate(chosen, progress=progress)
-    comparison = validate_measured(
-        found, result.to_json(), task=task, thread=thread, kind=kind, tolerances=tolerances
-    )  # fmt: skip
+    comparison = validate_measured(found, result.to_json(), task=task, thread=thread, kind=kind, tolerances=tolerances)
     for warning in found.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     _show(comparison)

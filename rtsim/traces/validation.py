@@ -17,9 +17,10 @@ from rtsim.measure.distance import Comparison, Tolerance, compare_distributions
 from rtsim.measure.distribution import Distribution
 from rtsim.traces.measured import Measured
 
-__all__ = ["find_task", "measured_file", "validate_measured"]
+__all__ = ["LATENCY_FILES", "find_task", "measured_file", "validate_measured"]
 
-IN_RECORDING = ("cyclictest.json", "cyclictest.txt", "timerlat.txt")
+LATENCY_FILES = ("cyclictest.json", "cyclictest.txt", "timerlat.txt")
+"""Names in a recording's folder."""
 LATENCIES = ("latency", "user", "thread", "irq")
 """What is a latency from release on; osnoise, oslat and hwlatdetect measure other things."""
 
@@ -78,10 +79,10 @@ def measured_file(path: str | os.PathLike[str]) -> Path:
     where = Path(path)
     if not where.is_dir():
         return where
-    for name in IN_RECORDING:
+    for name in LATENCY_FILES:
         if (where / name).is_file():
             return where / name
-    raise InputError(str(where), "", f"expected {' or '.join(IN_RECORDING)} in this folder")
+    raise InputError(str(where), "", f"expected {' or '.join(LATENCY_FILES)} in this folder")
 
 
 def find_task(result: Mapping[str, Any], task: str | None = None) -> str:

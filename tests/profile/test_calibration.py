@@ -56,6 +56,14 @@ def test_regular_intervals_that_lose_their_phase_are_not_periodic():
     assert isinstance(found.entry["empirical"]["file"], Measurements)
 
 
+def test_what_misses_many_of_its_periods_keeps_its_rate():
+    rng = np.random.default_rng(8)
+    n = np.flatnonzero(rng.random(4000) < 0.6)
+    found = fit_arrivals([n * 1_000_000], 4000 * 1_000_000)
+    assert found.kind == "empirical"
+    assert found.rate_hz == pytest.approx(600, rel=0.05)
+
+
 @pytest.mark.parametrize("count", [5, 8, 12, 20])
 def test_a_handful_of_arrivals_is_not_periodic_by_chance(count):
     rng = np.random.default_rng(7)

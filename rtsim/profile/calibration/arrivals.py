@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import sqrt
 from typing import Any
 
@@ -32,6 +31,8 @@ LEAST_VECTOR = 0.7
 CHANCE = 3.0
 """Over sqrt(n): what one in a thousand lines through n Poisson arrivals exceeds (simulated for n of 10 to 100)."""
 LARGEST_CHANCE = 0.999
+PRESENT = (0.8, 1.25)
+"""Arrivals a period: a profile's periodic source has one, so that others would get a wrong rate."""
 FEWEST_INTERVALS = 20
 """With fewer intervals nothing is told from Poisson."""
 SMALLEST_BURST = 1.5
@@ -152,6 +153,8 @@ def _line(times: Integers) -> _Line | None:
             break
         used *= 2
     turns = np.rint((since - phase) / period)
+    if not PRESENT[0] <= len(turns) / (turns[-1] - turns[0] + 1) <= PRESENT[1]:
+        return None
     delays = since - phase - period * turns
     if abs(np.exp(2j * np.pi * delays / period).mean()) < min(CHANCE / sqrt(len(since)), LARGEST_CHANCE):
         return None
@@ -178,7 +181,7 @@ def _poisson(rate: float, count: int) -> Process:
 
 def _rate(hz: float) -> str:
     """Return a rate as text; five digits are more than any trace tells."""
-    return f"{float(Fraction(hz).limit_denominator(10**12)):.5g} / s"
+    return f"{hz:.5g} / s"
 
 
 def _like_poisson(stretches: Sequence[Integers], intervals: Integers) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Calibration:
     ----------
     recordings
         Their names.
+    base
+        Name or file of the base profile.
     costs
         Steps that were measured, by the profile's names.
     sources
@@ -63,7 +65,7 @@ class Calibration:
 
     def profile(self) -> Profile:
         """Return the profile."""
-        data = _replaced(self._data(), lambda measured: _distribution(measured))
+        data = _replaced(self._data(), _distribution)
         return validate(Profile, data, f"calibrated from {', '.join(self.recordings)}", None)
 
     def write(self, path: str | os.PathLike[str]) -> list[Path]:
@@ -151,7 +153,7 @@ def calibrate(
     ----------
     recordings
         Traces, folders with them, or histograms (`rtsim.profile.calibration.parts.recording_parts`). Histograms are
-        used only if there is no trace.
+        used only if there is no trace, and then the first of them.
     base
         The profile for what the recordings do not tell: a built-in name or a file.
     workload
@@ -170,12 +172,17 @@ def calibrate(
     names = tuple(Path(recording).name for recording in recordings)
     profile, data = load_profile(base), profile_data(base)
     traces = [part for part in parts if part.measured is None]
+    histograms = [(part.path, part.measured) for part in parts if part.measured is not None]
     if traces:
-        return _from_traces(traces, names, os.fspath(base), profile, data, tuple(workload), progress)
-    measured = parts[0].measured
-    assert measured is not None
-    kept = (*UNKNOWN, *(f"{part.path} was not used" for part in parts[1:]))
+        found = _from_traces(traces, names, os.fspath(base), profile, data, tuple(workload), progress)
+        return replace(found, kept=(*found.kept, *_unused(path for path, _ in histograms)))
+    _, measured = histograms[0]
+    kept = (*UNKNOWN, *_unused(path for path, _ in histograms[1:]))
     return Calibration(names, os.fspath(base), fit_total(measured, profile), None, kept, measured.warnings, data)
+
+
+def _unused(paths: Iterable[Path]) -> list[str]:
+    return [f"the histogram {path} was not used" for path in paths]
 
 
 def _from_traces(
@@ -197,7 +204,8 @@ def _from_traces(
         timelines.append(read_occurrences(_both(trace, steps), (*part.workload, *workload)))
         steps.forget()
         warnings += [f"{part.path.name}: {warning}" for warning in trace.notes.warnings()]
-    costs = steps.fits()
+    resolution = max(timeline.resolution_ns for timeline in timelines)
+    costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in ("wake", "timer_irq")})
     schedule = costs["schedule"].mean_ns if "schedule" in costs else _mean_ns(profile, "schedule")
     sources = tuple(find_sources(timelines, schedule + _mean_ns(profile, "context_switch")))
     missing = [name for name in MEASURED if name not in costs]

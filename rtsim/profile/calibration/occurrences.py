@@ -98,7 +98,7 @@ class _Running:
 
 @dataclass
 class _Job:
-    """What a woken thread has run so far, and the wake-up that followed while it still ran."""
+    """What a woken thread has run so far."""
 
     begin: int
     ran: int = 0

@@ -13,11 +13,11 @@ from rtsim.traces.measured import Measured
 from rtsim.traces.reader import read_measured
 from rtsim.traces.rtwl import parse_command
 from rtsim.traces.trace import Trace
+from rtsim.traces.validation import LATENCY_FILES
 
 __all__ = ["Part", "recording_parts"]
 
 TRACES = ("trace.txt", "trace.txt.zst", "trace.dat", "perf.data")
-HISTOGRAMS = ("cyclictest.json", "cyclictest.txt", "timerlat.txt")
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def recording_parts(path: str | os.PathLike[str]) -> list[Part]:
     traces = list(_traces(where))
     if traces:
         return traces
-    for name in HISTOGRAMS:
+    for name in LATENCY_FILES:
         if (where / name).is_file():
             return [Part(where / name, read_measured(where / name))]
-    raise InputError(str(where), "", f"expected one of {', '.join((*TRACES, *HISTOGRAMS))} in this folder")
+    raise InputError(str(where), "", f"expected one of {', '.join((*TRACES, *LATENCY_FILES))} in this folder")
 
 
 def _file(path: Path) -> Part:

@@ -7,7 +7,7 @@ fitted distributions are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,6 @@ class StepReader:
     """Collects the steps of one or several traces, chunk by chunk, in order of time."""
 
     steps: dict[str, list[int]] = field(default_factory=dict)
-    resolution_ns: int = 1000
     _names: list[str] = field(default_factory=list)
     _open: dict[int, _Interrupt] = field(default_factory=dict)
     _ended: dict[int, _Interrupt] = field(default_factory=dict)
@@ -74,8 +73,6 @@ class StepReader:
     def read(self, chunk: EventChunk) -> None:
         """Take the events of a chunk."""
         self._names = chunk.names
-        if (chunk.column("time_ns") % 1000).any():
-            self.resolution_ns = 1
         handlers = {code: _HANDLERS[name] for code, name in enumerate(chunk.names) if name in _HANDLERS}
         for row in zip(*(chunk.column(name).tolist() for name in _COLUMNS), strict=True):
             handler = handlers.get(row[2])
@@ -87,21 +84,33 @@ class StepReader:
         for under_way in (self._open, self._ended, self._running, self._expires):
             under_way.clear()
 
-    def fits(self) -> dict[str, Fit]:
-        """Return the costs of `MEASURED` that were met often enough."""
-        found = {name: self._fit(name) for name in ("timer_irq", "wake", "schedule", "softirq_entry", "irq_entry")}
+    def fits(self, resolution_ns: int, base_ns: Mapping[str, float]) -> dict[str, Fit]:
+        """Return the costs of `MEASURED` that were met often enough.
+
+        Parameters
+        ----------
+        resolution_ns
+            Of the time stamps.
+        base_ns
+            Means that are taken off where a trace does not tell them: `wake` and `timer_irq`.
+        """
+        found = {
+            name: self._fit(name, resolution_ns)
+            for name in ("timer_irq", "wake", "schedule", "softirq_entry", "irq_entry")
+        }
         costs = {name: fit for name, fit in found.items() if fit is not None}
         for name, taken_off in (("preempt_fair", "wake"), ("tick", "timer_irq")):
-            fit = self._fit(name, costs[taken_off].mean_ns) if taken_off in costs else None
+            less_ns = costs[taken_off].mean_ns if taken_off in costs else base_ns[taken_off]
+            fit = self._fit(name, resolution_ns, less_ns)
             if fit is not None:
                 costs[name] = fit
         return costs
 
-    def _fit(self, name: str, less_ns: float = 0.0) -> Fit | None:
+    def _fit(self, name: str, resolution_ns: int, less_ns: float = 0.0) -> Fit | None:
         values = self.steps.get(name, [])
         if len(values) < FEWEST:
             return None
-        return fit_durations(np.array(values, np.int64) - round(less_ns), self.resolution_ns, as_measured=False)
+        return fit_durations(np.array(values, np.int64) - round(less_ns), resolution_ns, as_measured=False)
 
     def _add(self, name: str, duration: int) -> None:
         if 0 <= duration <= SOON_NS:
@@ -167,8 +176,12 @@ class StepReader:
         self._close(cpu)
         self._running[cpu] = (rest[_OTHER_PID], rest[_OTHER_PRIO])
 
+    def _handler_entry(self, _: int, cpu: int, *_rest: int) -> None:
+        """End what followed the timer interrupt: softirqs and switches from here on are this handler's."""
+        self._close(cpu)
+
     def _close(self, cpu: int) -> None:
-        """Take the tick that ended last on a CPU, now that no softirq can follow it."""
+        """Take the tick that ended last on a CPU, now that no softirq of its own can follow."""
         irq = self._ended.pop(cpu, None)
         if irq is not None and irq.tick and irq.wakes == 0:
             self._add("tick", irq.softirqs_end - irq.begin)
@@ -185,5 +198,6 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     "hrtimer_start": StepReader._started, "local_timer_entry": StepReader._timer_entry,
     "hrtimer_expire_entry": StepReader._expired, "sched_waking": StepReader._waking,
     "local_timer_exit": StepReader._timer_exit, "softirq_entry": StepReader._softirq_entry,
-    "softirq_exit": StepReader._softirq_exit, "sched_switch": StepReader._switch,
+    "softirq_exit": StepReader._softirq_exit, "irq_handler_entry": StepReader._handler_entry,
+    "sched_switch": StepReader._switch,
 }  # fmt: skip

@@ -18,8 +18,8 @@ from rtsim.traces.measured import Measured
 
 __all__ = ["UNKNOWN", "fit_total"]
 
-WAKE_UPS = ("latency", "user", "thread")
-"""What is a latency from the expiry of a timer to a woken thread."""
+WAKE_UPS = ("user", "latency", "thread")
+"""What is a latency from the expiry of a timer to a woken thread; the first that was measured is taken."""
 STEPS = ("irq_entry", "timer_irq", "wake", "schedule", "context_switch", "syscall_exit")
 """From the expiry of a timer to user space, on an idle CPU."""
 UNKNOWN = (
@@ -41,7 +41,7 @@ def fit_total(measured: Measured, base: Profile) -> dict[str, Fit]:
         The tool measured something else than latencies of wake-ups, or the median lies beyond its histogram, or there
         are no samples.
     """
-    kind = next((kind for kind in ("user", *WAKE_UPS) if kind in measured.kinds), None)
+    kind = next((kind for kind in WAKE_UPS if kind in measured.kinds), None)
     if kind is None:
         found = f"found {measured.tool}'s {', '.join(measured.kinds)}"
         raise InputError(measured.source, "", f"expected latencies of wake-ups ({', '.join(WAKE_UPS)}), {found}")
