@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from rtsim.engine import state
 from rtsim.engine.clock import ready, run_until
-from rtsim.engine.trace import recorded
 from rtsim.inputs.errors import RtsimError
 from rtsim.kernel.softirqs import SOFTIRQ_VECTORS
 from rtsim.scenario.assemble import Assembly, assemble
@@ -55,15 +56,15 @@ def simulated_ftrace(scenario: Scenario) -> Iterator[str]:
 def _records(assembly: Assembly) -> Iterator[tuple[int, int, int, int, int]]:
     """Run to the end; yield (time, kind, cpu, task, value) of every record."""
     s, seen = assembly.state, 0
+    ring = np.asarray(s.trace).view(np.ndarray)
     end = assembly.warmup_ns + assembly.duration_ns
     for until in range(STEP_NS, end + STEP_NS, STEP_NS):
         run_until(s, min(until, end))
         new = int(s.m[0]["trace_next"]) - seen
         if new > TRACE_LENGTH:
             raise RtsimError(f"{new} trace records within {STEP_NS} ns, expected at most {TRACE_LENGTH}")
+        yield from ring[np.arange(seen, seen + new) % TRACE_LENGTH].tolist()
         seen += new
-        if new:
-            yield from recorded(s)[-new:].tolist()
 
 
 @dataclass
