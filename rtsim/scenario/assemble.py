@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rtsim.engine import state
-from rtsim.engine.builder import Builder, Names
+from rtsim.engine.builder import DEFAULT_TRACE, Builder, Names
 from rtsim.engine.random import uniform_below
 from rtsim.engine.state import State
 from rtsim.inputs.errors import InputError
@@ -66,8 +66,8 @@ class Assembly:
         return {thread for name in observe for thread in self.together.get(name, (name,))}
 
 
-def assemble(scenario: Scenario) -> Assembly:
-    """Place the guests and lay out the state.
+def assemble(scenario: Scenario, *, trace_length: int = DEFAULT_TRACE) -> Assembly:
+    """Place the guests and lay out the state, with a trace of `trace_length` records (a power of two).
 
     Raises
     ------
@@ -79,7 +79,7 @@ def assemble(scenario: Scenario) -> Assembly:
     model = scenario.model
     host = Host.of(model.host, scenario.folder, scenario.source)
     guests = guests_of(scenario, host)
-    work = _Assembler(scenario, host)
+    work = _Assembler(scenario, host, trace_length)
     work.add_host()
     work.add_cgroups(guests)
     for guest in guests:
@@ -94,11 +94,11 @@ def assemble(scenario: Scenario) -> Assembly:
 
 
 class _Assembler:
-    def __init__(self, scenario: Scenario, host: Host) -> None:
+    def __init__(self, scenario: Scenario, host: Host, trace_length: int) -> None:
         self.scenario = scenario
         self.host = host
         self.seed = scenario.model.seed
-        self.builder = Builder(seed=self.seed)
+        self.builder = Builder(seed=self.seed, trace_length=trace_length)
         self.isolation = host.isolation
         self.together: dict[str, tuple[str, ...]] = {}
         self.tasks: dict[str, int] = {}

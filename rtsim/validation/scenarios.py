@@ -42,7 +42,9 @@ CFS_PERIOD_US = 100_000
 """Default of cpu.cfs_period_us."""
 
 
-def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence[str] = ()) -> dict[str, Any]:
+def scenario_of(
+    recording: Recording, case: Case, seed: int, *, ablate: Sequence[str] = (), profile: str | None = None
+) -> dict[str, Any]:
     """Return the scenario of a case, as a scenario file has it.
 
     Parameters
@@ -52,6 +54,8 @@ def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence
         release of one of the recordings, in turn.
     ablate
         Rules left out of the kernel (`rtsim.kernel.ablation.ABLATIONS`).
+    profile
+        Another profile than the one that is known for the machine.
     """
     repetition = case.repetitions[seed % len(case.repetitions)]
     release_us = RELEASE_US + _phase_us(recording, repetition)
@@ -61,10 +65,8 @@ def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence
     }  # fmt: skip
     if ablate:
         kernel["ablate"] = list(ablate)
-    host: dict[str, Any] = {
-        "topology": dict(recording.topology), "kernel": kernel,
-        "profile": NATIVE_PROFILE if recording.native else LAB_PROFILE,
-    }  # fmt: skip
+    known = NATIVE_PROFILE if recording.native else LAB_PROFILE
+    host: dict[str, Any] = {"topology": dict(recording.topology), "kernel": kernel, "profile": profile or known}
     if case.cyclictest is not None and not recording.native:
         host["profile_overrides"] = UNTRACED
     scenario: dict[str, Any] = {
