@@ -35,7 +35,19 @@ def handler(function: F) -> F:
     global _handlers
     _handlers += 1
     compiled: F = numba.njit(nogil=True, error_model="numpy")(function)
+    if not INTERPRETED:
+        _ignore_literals(compiled)
     return compiled
+
+
+def _ignore_literals(compiled: Any) -> None:
+    """Let calls with a constant share the one version for integers; Numba would compile a version for each constant."""
+    template_for = compiled.get_call_template
+
+    def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        return template_for(tuple(numba.types.unliteral(argument) for argument in arguments), keywords)
+
+    compiled.get_call_template = get_call_template
 
 
 def handler_count() -> int:

@@ -149,7 +149,7 @@ def task_tick(s: State, cpu: int) -> None:
     if s.cpus[cpu].need_resched == RESCHED_LAZY:  # it waits for the tick at most
         s.cpus[cpu].need_resched = RESCHED
     classes.task_tick(s, cpu)
-    if s.kernels[s.cpus[cpu].kernel].spread == 1:
+    if cpus.is_balanced(s, cpu):
         pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
         nohz.trigger_load_balance(s, cpu)
 
@@ -201,7 +201,7 @@ def pick_next_task(s: State, cpu: int) -> int:
         _run_stopper(s, cpu)
     _pull_realtime(s, cpu)
     picked = classes.pick_task(s, cpu)
-    if picked < 0 and s.kernels[c.kernel].spread == 1 and newidle.newidle_balance(s, cpu):
+    if picked < 0 and cpus.is_balanced(s, cpu) and newidle.newidle_balance(s, cpu):
         picked = classes.pick_task(s, cpu)
     c.need_resched = 0  # also of marks that the pick itself has made
     c.clock_skip = 0
@@ -231,8 +231,8 @@ def _run_stopper(s: State, cpu: int) -> None:
 @handler
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    spread = s.kernels[s.cpus[cpu].kernel].spread == 1
-    if spread:
+    balanced = cpus.is_balanced(s, cpu)
+    if balanced:
         pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
     if prev >= 0 and s.tasks[prev].cpu != cpu:  # the stopper has put it back, and away
         classes.set_next_task(s, cpu, picked)
@@ -247,7 +247,7 @@ def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
         s.tasks[prev].voluntary += int(s.tasks[prev].state != RUNNABLE)
         s.tasks[prev].involuntary += int(s.tasks[prev].state == RUNNABLE)
     update_tick(s, cpu)
-    if picked < 0 and spread:
+    if picked < 0 and balanced:
         select.note_idle_core(s, cpu)
         nohz.enter_idle(s, cpu)
     elif picked >= 0 and s.cpus[cpu].rt_pushable > 0 and FIFO <= s.tasks[picked].policy <= RR:
