@@ -34,7 +34,8 @@ def handler(function: F) -> F:
     """Mark a function on the state as compiled code; it is compiled when the entry point first needs it."""
     global _handlers
     _handlers += 1
-    compiled: F = numba.njit(nogil=True, error_model="numpy")(function)
+    private = function.__name__.startswith("_")
+    compiled: F = numba.njit(nogil=True, error_model="numpy", forceinline=private)(function)
     if not INTERPRETED:
         _ignore_literals(compiled)
     return compiled
