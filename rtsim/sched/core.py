@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine import trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     FIFO,
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 
-@handler
+@inlined
 def try_to_wake_up(s: State, task: int, here: int) -> None:
     """Make `task` runnable, called by code on CPU `here`; sleepers only, others are awake already."""
     t = s.tasks[task]
@@ -106,7 +106,7 @@ def wake_pending(s: State, cpu: int) -> int:
     return -1
 
 
-@handler
+@inlined
 def wake_up(s: State, task: int, here: int) -> int:
     """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
     try_to_wake_up(s, task, here)
@@ -121,7 +121,7 @@ def wake_up(s: State, task: int, here: int) -> int:
     return work
 
 
-@handler
+@inlined
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr
@@ -188,7 +188,7 @@ def run_sched_timer(s: State, timer: int) -> None:
         deadline.end_throttle(s, t.entity)
 
 
-@handler
+@inlined
 def pick_next_task(s: State, cpu: int) -> int:
     """Take the mark off and return the task to run next, -1 for idle; the running task competes if still runnable."""
     c = s.cpus[cpu]
@@ -228,7 +228,7 @@ def _run_stopper(s: State, cpu: int) -> None:
         classes.set_next_task(s, cpu, curr)
 
 
-@handler
+@inlined
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
     balanced = cpus.is_balanced(s, cpu)
