@@ -8,7 +8,7 @@ for its next exit, or for the tick, which makes it an ordinary one (`rtsim.sched
 from __future__ import annotations
 
 from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, softirq, switch, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     BASE,
@@ -57,7 +57,7 @@ def end_stretch(s: State, cpu: int) -> None:
         _end_section(s, cpu)
 
 
-@handler
+@inlined
 def end_level(s: State, cpu: int) -> None:
     """End a stretch of an interruption: go on with its next one, with the next weaker level, or with the base."""
     c = s.cpus[cpu]
@@ -101,7 +101,7 @@ def _leave_idle(s: State, cpu: int) -> None:
     at_base(s, cpu)
 
 
-@handler
+@inlined
 def see_resched(s: State, cpu: int) -> None:
     """Let `cpu` learn of its resched mark: by an interrupt, or without where its idle loop polls for it."""
     c = s.cpus[cpu]

@@ -6,7 +6,7 @@ Arrivals are drawn from the source's own stream and never depend on what the mod
 from __future__ import annotations
 
 from rtsim.engine import calendar, execution, interrupts, softirq, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.program import add_job
 from rtsim.engine.random import cost, draw, sample_table
 from rtsim.engine.state import (
@@ -60,7 +60,7 @@ def next_arrival(s: State, source: int) -> int:
     return src.last
 
 
-@handler
+@inlined
 def strike(s: State, source: int) -> None:
     """Let `source` strike now and arm its next arrival."""
     src = s.sources[source]

@@ -11,7 +11,7 @@ import numpy as np
 
 from rtsim.engine import trace
 from rtsim.engine.bits import leading_zeros
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import (
     BASE,
     C_EMULATOR,
@@ -53,6 +53,7 @@ __all__ = [
     "account",
     "attach",
     "bucket_index",
+    "charge_stretch",
     "close_watch",
     "count_value",
     "detach",
@@ -63,14 +64,21 @@ __all__ = [
 ]
 
 
-@handler
+@inlined
 def account(s: State, cpu: int) -> None:
     """Charge the stretch since the last call to what `cpu` has been executing; call before that changes."""
+    if s.cpus[cpu].since != s.m[0].now:
+        charge_stretch(s, cpu)
+
+
+@handler
+def charge_stretch(s: State, cpu: int) -> None:
+    """Do what `account` is for, for a stretch that is not empty."""
     c = s.cpus[cpu]
     now = s.m[0].now
     stretch = now - c.since
     c.since = now
-    if stretch == 0 or c.executing == 0:
+    if c.executing == 0:
         return
     level = c.level
     polls = False
@@ -268,7 +276,7 @@ def follow(s: State, task: int) -> None:
         attach(s, watch, cpu)
 
 
-@handler
+@inlined
 def open_watch(s: State, task: int, release: int, slack: int) -> None:
     """Begin a sample of `task`: released at `release`, `slack` ns of the wait so far are the timer's."""
     watch = s.tasks[task].watch
@@ -312,7 +320,7 @@ def _charging_cpu(s: State, cpu: int) -> int:
     return vcpu.cpu
 
 
-@handler
+@inlined
 def close_watch(s: State, task: int) -> None:
     """End the sample of `task`, if one is under way: it runs in user space now."""
     watch = s.tasks[task].watch
@@ -371,7 +379,7 @@ def _keep_worst(s: State, watch: int, latency: int) -> None:
     w.worst_least = least
 
 
-@handler
+@inlined
 def bucket_index(value: int) -> int:
     """Return the histogram bucket of `value` ns: exact below 2048, then 1024 buckets an octave."""
     if value < 2048:

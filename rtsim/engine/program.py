@@ -29,7 +29,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 from __future__ import annotations
 
 from rtsim.engine import execution, mutex, observe, rtsl, softirq, timers
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     AFFINITY_WORDS,
@@ -71,7 +71,7 @@ RUNTIME_CHUNK = 32_000
 """ns of work between two looks at the clock in rt-app's ``runtime``."""
 
 
-@handler
+@inlined
 def continue_task(s: State, cpu: int) -> bool:
     """Let the running task of `cpu` go on; return False if it blocked and the CPU has to reschedule."""
     task = s.cpus[cpu].curr
@@ -335,7 +335,7 @@ def _take_job(s: State, cpu: int, task: int) -> bool:
     return True
 
 
-@handler
+@inlined
 def end_operation(s: State, cpu: int) -> None:
     """End the running task's operation: its time is up."""
     observe.account(s, cpu)

@@ -11,7 +11,7 @@ Under PREEMPT_RT the sleeps of fair tasks are timers of a second, soft base: the
 from __future__ import annotations
 
 from rtsim.engine import calendar
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import NEVER, OTHER, PREEMPT_RT, State
 
 __all__ = [
@@ -46,7 +46,7 @@ def timer_slot(s: State, cpu: int) -> int:
     return len(s.cpus) + cpu
 
 
-@handler
+@inlined
 def next_expiry(s: State, cpu: int) -> int:
     """Return the earliest hard expiry of the timers and the tick of `cpu`, NEVER if there is none."""
     c = s.cpus[cpu]
@@ -58,7 +58,7 @@ def next_expiry(s: State, cpu: int) -> int:
     return earliest
 
 
-@handler
+@inlined
 def program_clock(s: State, cpu: int) -> None:
     """Arm the clock event device for the earliest expiry."""
     earliest = max(next_expiry(s, cpu), s.cpus[cpu].hang_until)
@@ -78,7 +78,7 @@ def back_off(s: State, cpu: int, spent: int) -> None:
 # ---- timers -----------------------------------------------------------------------------------------------------
 
 
-@handler
+@inlined
 def start_timer(s: State, task: int, cpu: int, release: int) -> None:
     """Queue the timer that wakes `task`, running on `cpu`: soft expiry `release`, hard expiry later by its slack."""
     t = s.tasks[task]
@@ -205,7 +205,7 @@ def forward_tick(s: State, cpu: int) -> None:
     c.tick_queued = s.m[0].now
 
 
-@handler
+@inlined
 def update_tick(s: State, cpu: int) -> None:
     """Stop or restart the tick: it stops when idle (NO_HZ_IDLE), on nohz_full CPUs also with one task to run."""
     c = s.cpus[cpu]

@@ -7,7 +7,7 @@ work left is kept and armed anew at the next entry. Its clock and timers go on i
 from __future__ import annotations
 
 from rtsim.engine import execution, mutex, observe, rtsl, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     BASE,
@@ -44,7 +44,7 @@ def freeze(s: State, guest_cpu: int) -> None:
     observe.hand_over(s, guest_cpu, guest_cpu, s.tasks[g.carrier].cpu)
 
 
-@handler
+@inlined
 def thaw(s: State, guest_cpu: int) -> None:
     """Let `guest_cpu` execute again from where it was."""
     g = s.cpus[guest_cpu]
@@ -94,7 +94,7 @@ def end_stretch(s: State, cpu: int) -> None:
         t.mode = IN_HOST
 
 
-@handler
+@inlined
 def proceed(s: State, cpu: int) -> bool:
     """Begin the next stretch of the vCPU that has host CPU `cpu`; return False if it blocks instead."""
     t = s.tasks[s.cpus[cpu].curr]

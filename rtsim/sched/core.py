@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine import trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     DEADLINE,
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 
-@handler
+@inlined
 def try_to_wake_up(s: State, task: int, here: int) -> None:
     """Make `task` runnable, called by code on CPU `here`; sleepers only, others are awake already."""
     t = s.tasks[task]
@@ -108,7 +108,7 @@ def wake_pending(s: State, cpu: int) -> int:
     return -1
 
 
-@handler
+@inlined
 def wake_up(s: State, task: int, here: int) -> int:
     """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
     try_to_wake_up(s, task, here)
@@ -123,7 +123,7 @@ def wake_up(s: State, task: int, here: int) -> int:
     return work
 
 
-@handler
+@inlined
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr
@@ -151,7 +151,7 @@ def task_tick(s: State, cpu: int) -> None:
     if s.cpus[cpu].need_resched == RESCHED_LAZY:  # it waits for the tick at most
         s.cpus[cpu].need_resched = RESCHED
     classes.task_tick(s, cpu)
-    if s.kernels[s.cpus[cpu].kernel].spread == 1:
+    if cpus.is_balanced(s, cpu):
         pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
         nohz.trigger_load_balance(s, cpu)
 
@@ -191,7 +191,7 @@ def run_sched_timer(s: State, timer: int) -> None:
         dl_push_pull.push_dl_task(s, s.tasks[t.entity].cpu)
 
 
-@handler
+@inlined
 def pick_next_task(s: State, cpu: int) -> int:
     """Take the mark off and return the task to run next, -1 for idle; the running task competes if still runnable."""
     c = s.cpus[cpu]
@@ -204,7 +204,7 @@ def pick_next_task(s: State, cpu: int) -> int:
         _run_stopper(s, cpu)
     _pull_realtime(s, cpu)
     picked = classes.pick_task(s, cpu)
-    if picked < 0 and s.kernels[c.kernel].spread == 1 and newidle.newidle_balance(s, cpu):
+    if picked < 0 and cpus.is_balanced(s, cpu) and newidle.newidle_balance(s, cpu):
         picked = classes.pick_task(s, cpu)
     c.need_resched = 0  # also of marks that the pick itself has made
     c.clock_skip = 0
@@ -234,11 +234,11 @@ def _run_stopper(s: State, cpu: int) -> None:
         classes.set_next_task(s, cpu, curr)
 
 
-@handler
+@inlined
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    spread = s.kernels[s.cpus[cpu].kernel].spread == 1
-    if spread:
+    balanced = cpus.is_balanced(s, cpu)
+    if balanced:
         pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
     if prev >= 0 and s.tasks[prev].cpu != cpu:  # the stopper has put it back, and away
         classes.set_next_task(s, cpu, picked)
@@ -253,7 +253,7 @@ def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
         s.tasks[prev].voluntary += int(s.tasks[prev].state != RUNNABLE)
         s.tasks[prev].involuntary += int(s.tasks[prev].state == RUNNABLE)
     update_tick(s, cpu)
-    if picked < 0 and spread:
+    if picked < 0 and balanced:
         select.note_idle_core(s, cpu)
         nohz.enter_idle(s, cpu)
     elif picked >= 0 and s.cpus[cpu].rt_pushable > 0 and FIFO <= s.tasks[picked].policy <= RR:

@@ -14,6 +14,7 @@ __all__ = [
     "core_is_idle",
     "idle_cpu",
     "in_domain",
+    "is_balanced",
     "jiffies",
     "load_of",
     "runs_realtime",
@@ -34,6 +35,13 @@ def allowed_on(s: State, task: int, cpu: int) -> bool:
     """Return whether the affinity mask of `task` holds `cpu`."""
     bit = cpu - s.kernels[s.tasks[task].kernel].cpu_base
     return (s.tasks[task].allowed[bit >> 6] >> (bit & 63)) & 1 == 1
+
+
+@handler
+def is_balanced(s: State, cpu: int) -> bool:
+    """Return whether `cpu` takes part in balancing: some task has a choice, and the CPU is in a scheduling domain."""
+    c = s.cpus[cpu]
+    return c.domain >= 0 and s.kernels[c.kernel].spread == 1
 
 
 @handler

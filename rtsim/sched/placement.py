@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import DEADLINE, FIFO, OTHER, RR, State
 from rtsim.sched import dl_push_pull, idlest, push_pull, select
 from rtsim.sched.cpus import allowed_on
@@ -10,7 +10,7 @@ from rtsim.sched.cpus import allowed_on
 __all__ = ["select_first_rq", "select_task_rq"]
 
 
-@handler
+@inlined
 def select_task_rq(s: State, task: int, here: int) -> int:
     """Return the CPU that `task`, woken by code on CPU `here`, is queued on."""
     t = s.tasks[task]

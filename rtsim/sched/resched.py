@@ -7,7 +7,7 @@ on with the wake-up's reading, so the switch that follows is charged to the woke
 from __future__ import annotations
 
 from rtsim.engine import calendar, idle
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, State
 
@@ -63,7 +63,7 @@ def resched_curr_lazy(s: State, cpu: int) -> None:
         c.need_resched = RESCHED_LAZY
 
 
-@handler
+@inlined
 def update_rq_clock(s: State, cpu: int) -> None:
     """Read the clock of the run queue of `cpu`, and the time that interrupts have taken up to the same moment."""
     c = s.cpus[cpu]
@@ -80,7 +80,7 @@ def skip_clock(s: State, cpu: int) -> None:
     s.cpus[cpu].clock_skip = s.kernels[s.cpus[cpu].kernel].clock_skip
 
 
-@handler
+@inlined
 def schedule_clock(s: State, cpu: int) -> None:
     """Read the clock at schedule(), unless it is to be skipped."""
     if s.cpus[cpu].clock_skip == 0:
