@@ -347,6 +347,9 @@ class Builder:
         base = self.kernels[task["kernel"]]["cpu_base"]
         return min((base + cpu for cpu in task["cpus"]), key=lambda row: (self.cpus[row]["isolated"], row))
 
+    def _rt_phase(self, kernel: int, period_ns: int) -> int:
+        return random.uniform_below(self.seed, f"kernel{kernel}", "rt_period", period_ns)
+
     def _balance_phase(self, cpu: int, level: int, ticks: int) -> int:
         return random.uniform_below(self.seed, f"{self._names['cpus'][cpu]}/domain{level}", "balance", ticks)
 
@@ -377,7 +380,7 @@ class Builder:
         for row in self.tasks:
             row["cpu"] = row["recent_cpu"] = self._first_cpu(row)
         spread = self._number_spread_tasks()
-        scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups)
+        scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups, self._rt_phase)
         scheduler |= lay_out_domains(self.kernels, self.cpus, self.domains, self._balance_phase)
         built = State(
             **scheduler,
