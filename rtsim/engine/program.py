@@ -202,20 +202,23 @@ def _sleep(s: State, cpu: int, task: int) -> bool:
     if t.timer_soft + t.slack <= s.m[0].now:
         observe.sample_behind_itself(s, task, t.release)
         return False
-    timers.start_timer(s, task, cpu, t.timer_soft)
+    timers.start_timer(s, task, cpu, t.timer_soft, timers.sleep_base(s, task))
     core.block_current(s, cpu, SLEEPING)
     return True
 
 
 @handler
 def sleep_to_start(s: State, task: int) -> None:
-    """Let a task that starts later sleep from the beginning, without having run before."""
+    """Let a task that starts later sleep from the beginning, without having run before.
+
+    Whoever starts it is not modelled: an interrupt wakes it, whatever else its timers wait for.
+    """
     t = s.tasks[task]
     t.pc += 2
     t.state = SLEEPING
     t.release = t.first
     t.released = 1
-    timers.start_timer(s, task, t.cpu, t.first)
+    timers.start_timer(s, task, t.cpu, t.first, timers.HARD_BASE)
 
 
 @handler

@@ -26,6 +26,7 @@ __all__ = [
     "pop_expired",
     "pop_soft",
     "program_clock",
+    "sleep_base",
     "soft_expired",
     "start_timer",
     "tick_first",
@@ -78,14 +79,21 @@ def back_off(s: State, cpu: int, spent: int) -> None:
 # ---- timers -----------------------------------------------------------------------------------------------------
 
 
+@handler
+def sleep_base(s: State, task: int) -> int:
+    """Return the base of the timers that `task` sleeps on: soft only for fair tasks under PREEMPT_RT."""
+    t = s.tasks[task]
+    return SOFT_BASE if t.policy >= OTHER and s.kernels[t.kernel].preempt == PREEMPT_RT else HARD_BASE
+
+
 @inlined
-def start_timer(s: State, task: int, cpu: int, release: int) -> None:
-    """Queue the timer that wakes `task`, running on `cpu`: soft expiry `release`, hard expiry later by its slack."""
+def start_timer(s: State, task: int, cpu: int, release: int, base: int) -> None:
+    """Queue the timer of `base` that wakes `task`, last on `cpu`: soft expiry `release`, hard expiry later by its slack."""
     t = s.tasks[task]
     t.timer_soft = release
     t.timer_hard = release + t.slack
     t.timer_queued = s.m[0].now
-    t.timer_base = SOFT_BASE if t.policy >= OTHER and s.kernels[t.kernel].preempt == PREEMPT_RT else HARD_BASE
+    t.timer_base = base
     t.timer_cpu = _timer_target(s, cpu, t.timer_hard)
     queue = s.cpus[t.timer_cpu].timer_head
     before = -1

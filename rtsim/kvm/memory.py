@@ -54,6 +54,6 @@ def serve_fault(s: State, cpu: int) -> bool:
     wait = t.page_in_wait // t.page_ins
     t.page_in_wait -= wait
     t.page_ins -= 1
-    timers.start_timer(s, task, cpu, s.m[0].now + wait)
+    timers.start_timer(s, task, cpu, s.m[0].now + wait, timers.HARD_BASE)
     core.block_current(s, cpu, SLEEPING)
     return False
