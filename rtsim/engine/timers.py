@@ -88,7 +88,7 @@ def sleep_base(s: State, task: int) -> int:
 
 @inlined
 def start_timer(s: State, task: int, cpu: int, release: int, base: int) -> None:
-    """Queue the timer of `base` that wakes `task`, last on `cpu`: soft expiry `release`, hard expiry later by its slack."""
+    """Queue the timer of `base` that wakes `task`, last on `cpu`, softly at `release`, hard later by its slack."""
     t = s.tasks[task]
     t.timer_soft = release
     t.timer_hard = release + t.slack
