@@ -199,6 +199,23 @@ def test_no_cpu_idles_beside_a_waiting_hog_for_longer_than_balancing_takes(data:
     fills_within(done, 60 * MS, 200 * MS)
 
 
+@pytest.mark.parametrize("until_ms", [9, 50, 101, 333])
+def test_idle_cpus_without_tick_are_those_in_the_mask(until_ms: int) -> None:
+    b = structured(2, 4, 2, isolated=(15,))
+    for number in range(5):
+        b.hog(f"hog{number}", 0, range(number, 12), es.OTHER, 0)
+    b.periodic("rt", 0, [14], es.FIFO, 5, period_ns=10 * MS, first_ns=MS, work=b.constant(5 * MS), slack_ns=0)
+    state = run(b, until_ms * MS).state
+    kernel = state.kernels[0]
+    idle = {cpu for cpu in range(16) if state.cpus[cpu]["nohz_idle"]}
+    assert {cpu for cpu in range(16) if int(kernel["nohz_mask"][0]) >> cpu & 1} == idle
+    assert int(kernel["nohz_cpus"]) == len(idle)
+    for llc, row in enumerate(state.llcs):
+        members = {cpu for cpu in range(16) if state.cpus[cpu]["llc"] == llc}
+        assert int(row["nr_busy"]) == len(members - idle)
+    assert idle < set(range(15))
+
+
 @FAIR_CLASSES
 def test_isolated_cpus_are_not_balanced(fair: int) -> None:
     b = structured(1, 4, 1, isolated=(2, 3), fair=fair)
