@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from rtsim.inputs.errors import InputError, RtsimError
     from rtsim.kernel import Kernel
     from rtsim.nova import Flavor, Image, NovaConf, NovaRefusal, Placement, place
-    from rtsim.planning import Comparison, compare
+    from rtsim.planning import Comparison, Levers, compare, levers
     from rtsim.profile import Profile, load_profile
+    from rtsim.profile.calibration import Calibration, calibrate
     from rtsim.report.html import write_report
     from rtsim.scenario import Host, Result, Scenario, simulate
     from rtsim.topology import Topology, read_capabilities
     from rtsim.traces.cyclictest import read_cyclictest
-    from rtsim.traces.validation import validate_cyclictest as validate
+    from rtsim.traces.reader import read_measured
+    from rtsim.traces.validation import validate_measured as validate
 
 __version__ = "0.1.0"
 
@@ -48,10 +50,15 @@ _HOME = {
     "Result": "rtsim.scenario",
     "compare": "rtsim.planning",
     "Comparison": "rtsim.planning",
+    "levers": "rtsim.planning",
+    "Levers": "rtsim.planning",
     "write_report": "rtsim.report.html",
     # what did happen
     "read_cyclictest": "rtsim.traces.cyclictest",
-    "validate": "rtsim.traces.validation:validate_cyclictest",
+    "read_measured": "rtsim.traces.reader",
+    "calibrate": "rtsim.profile.calibration",
+    "Calibration": "rtsim.profile.calibration",
+    "validate": "rtsim.traces.validation:validate_measured",
     # what can go wrong
     "RtsimError": "rtsim.inputs.errors",
     "InputError": "rtsim.inputs.errors",
@@ -59,12 +66,14 @@ _HOME = {
 }
 
 __all__ = [
+    "Calibration",
     "Comparison",
     "Flavor",
     "Host",
     "Image",
     "InputError",
     "Kernel",
+    "Levers",
     "NovaConf",
     "NovaRefusal",
     "Placement",
@@ -73,11 +82,14 @@ __all__ = [
     "RtsimError",
     "Scenario",
     "Topology",
+    "calibrate",
     "compare",
+    "levers",
     "load_profile",
     "place",
     "read_capabilities",
     "read_cyclictest",
+    "read_measured",
     "simulate",
     "validate",
     "write_report",

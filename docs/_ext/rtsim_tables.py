@@ -58,7 +58,7 @@ class ProfileNumbers(_Table):
         found: Rows = [("entry", "what", "source")]
         found += _costs(data["costs"], "costs")
         found += _costs(data.get("workload", {}), "workload")
-        for section in ("noise", "guest_noise", "emulator", "vcpu_exits"):
+        for section in ("noise", "guest_noise", "emulator", "vcpu_exits", "memory_faults"):
             for entry in data.get(section, []):
                 rest = {key: value for key, value in entry.items() if key not in ("name", "source")}
                 found.append((f"`{section}.{entry['name']}`", _written(rest), _text(entry["source"])))

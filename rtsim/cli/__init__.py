@@ -1,4 +1,4 @@
-"""The command line: ``rtsim pin | run | compare | who | validate | record | report``.
+"""The command line: ``rtsim pin | run | compare | levers | who | validate | record | calibrate | report``.
 
 Every command is a function in a module of its own. What goes wrong ends here, in one line on standard error and an exit
 status: 1 a validation beyond its tolerance, 2 input that cannot be used, 3 what Nova refuses, 130 Ctrl-C, 70 a fault
@@ -15,7 +15,9 @@ from typing import Annotated
 import typer
 
 from rtsim import __version__
+from rtsim.cli.calibrate import calibrate
 from rtsim.cli.compare import compare
+from rtsim.cli.levers import levers
 from rtsim.cli.pin import pin
 from rtsim.cli.record import record
 from rtsim.cli.report import report
@@ -33,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (pin, run, compare, who, validate, record, report):
+for command in (pin, run, compare, levers, who, validate, record, calibrate, report):
     app.command()(command)
 
 

@@ -1,7 +1,8 @@
-"""``rtsim validate``: what cyclictest measured beside what the scenario predicts."""
+"""``rtsim validate``: measured latencies beside those the scenario predicts."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,13 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["validate"]
 
-IN_RECORDING = ("cyclictest.json", "cyclictest.txt")
-
 
 def validate(
     measured: Annotated[
         Path,
-        typer.Option(help="cyclictest's histogram (-h), JSON or summary, or a recording's folder.", show_default=False),
+        typer.Option(help="Output of cyclictest, timerlat or rt-app, or a recording's folder.", show_default=False),
     ],
     scenario: Annotated[Path, typer.Option(help="The scenario that describes the same machine.", show_default=False)],
     tolerance: Annotated[
@@ -31,6 +30,7 @@ def validate(
     ] = None,
     task: Annotated[str | None, typer.Option(help="The predicted task, where there are several.")] = None,
     thread: Annotated[int | None, typer.Option(help="Only this measuring thread.", min=0)] = None,
+    kind: Annotated[str | None, typer.Option(help="Of timerlat: user, thread or irq.")] = None,
     unit: Annotated[str | None, typer.Option(help="us or ns, where the file does not say.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the file's.", min=0)] = None,
     duration: Annotated[str | None, typer.Option(help="Another duration than the file's.")] = None,
@@ -39,31 +39,23 @@ def validate(
     from rtsim.cli.chosen import chosen_scenario
     from rtsim.measure.distance import parse_tolerances
     from rtsim.scenario import simulate
-    from rtsim.traces.cyclictest import read_cyclictest
-    from rtsim.traces.validation import validate_cyclictest
+    from rtsim.traces.reader import read_measured
+    from rtsim.traces.validation import measured_file, validate_measured
 
     if unit not in (None, "us", "ns"):
         raise InputError("--unit", "", f"expected us or ns, found {unit!r}")
     tolerances = parse_tolerances(tolerance) if tolerance is not None else None
-    found = read_cyclictest(_file(measured), unit="ns" if unit == "ns" else "us" if unit == "us" else None)
+    found = read_measured(measured_file(measured), unit="ns" if unit == "ns" else "us" if unit == "us" else None)
     chosen = chosen_scenario(scenario, seed, duration)
     engine_ready()
     with progress_shown("simulating") as progress:
         result = simulate(chosen, progress=progress)
-    comparison = validate_cyclictest(found, result.to_json(), task=task, thread=thread, tolerances=tolerances)
+    comparison = validate_measured(found, result.to_json(), task=task, thread=thread, kind=kind, tolerances=tolerances)
+    for warning in found.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
     _show(comparison)
     if not comparison.passed:
         raise typer.Exit(1)
-
-
-def _file(measured: Path) -> Path:
-    """Return cyclictest's output in a recording's folder, or the file itself."""
-    if not measured.is_dir():
-        return measured
-    for name in IN_RECORDING:
-        if (measured / name).is_file():
-            return measured / name
-    raise InputError(str(measured), "", f"expected {' or '.join(IN_RECORDING)} in this folder")
 
 
 def _show(comparison: Comparison) -> None:
@@ -72,7 +64,7 @@ def _show(comparison: Comparison) -> None:
     title = f"Latency (µs): {comparison.measured_count:,} samples measured, {comparison.predicted_count:,} predicted"
     out.print(table(out, title, columns, [_cells(row) for row in comparison.rows], words=(0, 6, 7)))
     if comparison.censored:
-        out.print(f"{comparison.censored:,} measured samples lie beyond cyclictest's histogram")
+        out.print(f"{comparison.censored:,} measured samples lie beyond the measured histogram")
     if comparison.ks is not None:
         apart = "" if comparison.wasserstein_ns is None else f", {microseconds(comparison.wasserstein_ns)} µs apart"
         out.print(f"Largest gap between the distribution functions {comparison.ks:.3f}{apart} on average")

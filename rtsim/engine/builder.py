@@ -170,6 +170,7 @@ class Builder:
                 "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
                 "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
+                "capacity": state.CAPACITY,
             }
         )  # fmt: skip
         return len(self.cpus) - 1
@@ -224,7 +225,8 @@ class Builder:
                 "cpus": allowed, "allowed": _mask(allowed), "nr_allowed": len(allowed),
                 "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
                 "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
-                "watch": NONE, "pc": len(self.ops), "halted_at": NONE, "timer_deadline": NONE, "transit_next": NONE, "waker_last": NONE,
+                "watch": NONE, "pc": len(self.ops), "transit_next": NONE, "waker_last": NONE, "halted_at": NONE,
+                "timer_deadline": NONE,
                 "rr_left": self.kernels[kernel].get("rr_ticks", 1),
                 "state": RUNNABLE,
                 **fields,
@@ -309,8 +311,8 @@ class Builder:
 
     def source(
         self, name: str, kind: int, *, duration: int, cpu: int = NONE, task: int = NONE, locked: bool = False,
-        period_ns: int = 0, phase_ns: int = 0, interval: int = NONE, burst_size: int = 0, burst_spacing_ns: int = 0,
-        vector: int = state.VEC_NET_RX,
+        lasting: bool = False, on_disk: bool = False, period_ns: int = 0, phase_ns: int = 0, interval: int = NONE,
+        burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = state.VEC_NET_RX,
     ) -> int:  # fmt: skip
         """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals."""
         arrival_key, arrival_gamma = random.stream(self.seed, name, "arrival")
@@ -319,6 +321,7 @@ class Builder:
         self.sources.append(
             {
                 "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration, "vector": vector,
+                "lasting": int(lasting), "on_disk": int(on_disk),
                 "arrival": PERIODIC if period_ns else BURSTS if burst_size else RENEWAL, "period": period_ns,
                 "phase": phase_ns, "interval": interval, "burst_size": burst_size, "burst_spacing": burst_spacing_ns,
                 "last": 0 if period_ns else phase_ns, "arrival_key": arrival_key, "arrival_gamma": arrival_gamma,
@@ -331,10 +334,22 @@ class Builder:
         """Return whether some task of `kernel` may run on several CPUs, or may come to."""
         return bool(self.masks) or any(task["nr_allowed"] > 1 for task in self.tasks if task["kernel"] == kernel)
 
+    def _number_spread_tasks(self) -> int:
+        """Give each host task that may run on several CPUs, or come to, its row of `cpu_times`; return how many."""
+        rows = 0
+        for task in self.tasks:
+            several = task["kernel"] == 0 and (bool(self.masks) or task["nr_allowed"] > 1)
+            task["times_row"] = rows if several else NONE
+            rows += int(several)
+        return rows
+
     def _first_cpu(self, task: dict[str, Any]) -> int:
         """Return the first CPU that `task` may use, an isolated one only if all are."""
         base = self.kernels[task["kernel"]]["cpu_base"]
         return min((base + cpu for cpu in task["cpus"]), key=lambda row: (self.cpus[row]["isolated"], row))
+
+    def _rt_phase(self, kernel: int, period_ns: int) -> int:
+        return random.uniform_below(self.seed, f"kernel{kernel}", "rt_period", period_ns)
 
     def _balance_phase(self, cpu: int, level: int, ticks: int) -> int:
         return random.uniform_below(self.seed, f"{self._names['cpus'][cpu]}/domain{level}", "balance", ticks)
@@ -365,7 +380,8 @@ class Builder:
             kernel["spread"] = int(self._may_spread(number))
         for row in self.tasks:
             row["cpu"] = row["recent_cpu"] = self._first_cpu(row)
-        scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups)
+        spread = self._number_spread_tasks()
+        scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups, self._rt_phase)
         scheduler |= lay_out_domains(self.kernels, self.cpus, self.domains, self._balance_phase)
         built = State(
             **scheduler,
@@ -375,6 +391,7 @@ class Builder:
             tasks=filled(state.TASK, self.tasks),
             ops=filled(state.OP, [op._asdict() for op in self.ops]),
             timers=filled(state.TIMER, self.timers),
+            cpu_times=np.zeros((spread, self.kernels[0]["cpu_count"]), np.int64),
             masks=np.array(self.masks, dtype=np.int64).reshape(-1, state.AFFINITY_WORDS),
             jobs=allocate(state.JOB, self.jobs),
             locks=filled(state.LOCK, self.locks),

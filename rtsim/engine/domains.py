@@ -101,6 +101,8 @@ def lay_out_domains(
         for number in numbers:
             layout.add_cpu(base, number, given.get(number, ()), kernel["tick_ns"])
         idle = [number for number in numbers if given.get(number)]
+        for number in idle:
+            cpus[base + number]["nohz_idle"] = 1
         kernel |= {"nohz_mask": mask_words(idle), "nohz_cpus": len(idle)}
     return {
         "domains": filled(state.DOMAIN, layout.domains),

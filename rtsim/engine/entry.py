@@ -8,10 +8,11 @@ for its next exit, or for the tick, which makes it an ordinary one (`rtsim.sched
 from __future__ import annotations
 
 from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, softirq, switch, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     BASE,
+    EXIT_EPT,
     EXIT_EXTERNAL,
     EXIT_HLT,
     IDLE,
@@ -34,7 +35,7 @@ from rtsim.engine.state import (
     VM_EXIT,
     State,
 )
-from rtsim.kvm import polling, vcpu
+from rtsim.kvm import memory, polling, vcpu
 from rtsim.sched import core
 
 __all__ = ["at_base", "end_level", "end_stretch", "see_resched"]
@@ -58,7 +59,7 @@ def end_stretch(s: State, cpu: int) -> None:
         _end_section(s, cpu)
 
 
-@handler
+@inlined
 def end_level(s: State, cpu: int) -> None:
     """End a stretch of an interruption: go on with its next one, with the next weaker level, or with the base."""
     c = s.cpus[cpu]
@@ -102,7 +103,7 @@ def _leave_idle(s: State, cpu: int) -> None:
     at_base(s, cpu)
 
 
-@handler
+@inlined
 def see_resched(s: State, cpu: int) -> None:
     """Let `cpu` learn of its resched mark: by an interrupt, or without where its idle loop polls for it."""
     c = s.cpus[cpu]
@@ -121,6 +122,9 @@ def _enter_guest(s: State, cpu: int) -> None:
     vcpu.thaw(s, guest_cpu)
     if s.cpus[cpu].irq_pending != 0 or s.cpus[cpu].need_resched == RESCHED:
         vcpu.leave_guest(s, cpu, EXIT_EXTERNAL)
+        rtsl.note_section(s, cpu, s.cpus[cpu].entry_section + s.cpus[cpu].left[BASE])
+    elif memory.touch_missing(s, s.cpus[cpu].curr):
+        vcpu.leave_guest(s, cpu, EXIT_EPT)
         rtsl.note_section(s, cpu, s.cpus[cpu].entry_section + s.cpus[cpu].left[BASE])
     elif s.cpus[guest_cpu].level == BASE:
         at_base(s, guest_cpu)

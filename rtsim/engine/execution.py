@@ -9,13 +9,13 @@ exit, in another interrupt.
 from __future__ import annotations
 
 from rtsim.engine import calendar, observe, rtsl
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import BASE, NEVER, NONE, SOFTIRQ, State
 
 __all__ = ["begin_base", "enter_level", "next_level_below", "resume", "suspend"]
 
 
-@handler
+@inlined
 def suspend(s: State, cpu: int) -> None:
     """Account what `cpu` has done and keep what is left of its present stretch."""
     observe.account(s, cpu)
@@ -28,7 +28,7 @@ def suspend(s: State, cpu: int) -> None:
         calendar.disarm(s, cpu)
 
 
-@handler
+@inlined
 def resume(s: State, cpu: int) -> None:
     """Let `cpu` work off what is left at its present level; NEVER is open-ended."""
     c = s.cpus[cpu]
@@ -39,7 +39,7 @@ def resume(s: State, cpu: int) -> None:
         calendar.arm(s, cpu, s.m[0].now + left)
 
 
-@handler
+@inlined
 def begin_base(s: State, cpu: int, base: int, work: int) -> None:
     """Begin a stretch of `work` ns at the base level; what was there is accounted and over."""
     observe.account(s, cpu)
@@ -71,7 +71,7 @@ def _under_way(s: State, cpu: int, level: int) -> bool:
     return c.left[level] != 0 or (level == SOFTIRQ and c.softirq_round != 0)
 
 
-@handler
+@inlined
 def next_level_below(s: State, cpu: int) -> int:
     """End the present level of interruption; return the strongest level below that has work, else BASE."""
     observe.account(s, cpu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from rtsim.engine.state import (
     LISTS,
     NEVER,
     NONE,
+    PREEMPT_RT,
     T_CFS_PERIOD,
     T_CFS_SLACK,
     T_DEADLINE,
@@ -27,7 +29,9 @@ Rows = list[dict[str, Any]]
 GOLDEN = 0x9E3779B97F4A7C15
 
 
-def lay_out(kernels: Rows, cpus: Rows, tasks: Rows, groups: Rows) -> dict[str, npt.NDArray[Any]]:
+def lay_out(
+    kernels: Rows, cpus: Rows, tasks: Rows, groups: Rows, rt_phase: Callable[[int, int], int]
+) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of the scheduler by name; rows of `groups` get their timers and queues.
 
     Rows of `tasks` have ``group``, ``weight``, ``slice`` (ns, 0: the default) and, of deadline tasks, ``dl_runtime``,
@@ -51,7 +55,7 @@ def lay_out(kernels: Rows, cpus: Rows, tasks: Rows, groups: Rows) -> dict[str, n
     dl_entities = [_dl_task(row, task, timers) for row, task in enumerate(tasks)]
     dl_entities += [_fair_server(row, kernels[cpu["kernel"]], timers) for row, cpu in enumerate(cpus)]
     return {
-        "rt_rqs": filled(state.RT_RQ, _rt_rqs(kernels, groups, queues, timers)),
+        "rt_rqs": filled(state.RT_RQ, _rt_rqs(kernels, groups, queues, timers, rt_phase)),
         "dl_entities": filled(state.DL_ENTITY, dl_entities),
         "entities": filled(state.ENTITY, entities),
         "cfs_rqs": filled(state.CFS_RQ, queues),
@@ -97,11 +101,17 @@ def _add_group(row: int, groups: Rows, kernel: dict[str, Any], queues: Rows, ent
         queues.append(_queue(cpu, row, len(entities) - 1))
 
 
-def _rt_rqs(kernels: Rows, groups: Rows, queues: Rows, timers: Rows) -> Rows:
-    """Return a realtime queue for each of `queues`, with the budget of its kernel or group."""
+def _rt_rqs(kernels: Rows, groups: Rows, queues: Rows, timers: Rows, rt_phase: Callable[[int, int], int]) -> Rows:
+    """Return a realtime queue for each of `queues`, with the budget of its kernel or group.
+
+    The first realtime task starts the periods. Under PREEMPT_RT the kernel's own ones (rcuc, ktimers) have done so long
+    before the run begins: it begins at any time within a period.
+    """
     rows: Rows = [{} for _ in queues]
-    for kernel in kernels:
-        _give_budget(rows, kernel["cpu_base"], kernel["cpu_count"], kernel, timers)
+    for row, kernel in enumerate(kernels):
+        timer = _give_budget(rows, kernel["cpu_base"], kernel["cpu_count"], kernel, timers)
+        if kernel.get("preempt") == PREEMPT_RT:
+            timers[timer]["expiry"] = -rt_phase(row, kernel["rt_period"])
     for group in groups:
         kernel = kernels[group["kernel"]]
         if kernel["rt_group_sched"] == 0 or kernel["rt_runtime"] == NEVER:
@@ -110,11 +120,13 @@ def _rt_rqs(kernels: Rows, groups: Rows, queues: Rows, timers: Rows) -> Rows:
     return rows
 
 
-def _give_budget(rows: Rows, first: int, count: int, owner: dict[str, Any], timers: Rows) -> None:
+def _give_budget(rows: Rows, first: int, count: int, owner: dict[str, Any], timers: Rows) -> int:
+    """Give `count` queues the budget of their `owner`; return the timer of its periods."""
     timer = _add_timer(timers, T_RT_PERIOD, first)
     timers[timer]["expiry"] = -owner["rt_period"]  # the first start expires at once
     for row in rows[first : first + count]:
         row.update(rt_runtime=owner["rt_runtime"], rt_period=owner["rt_period"], rt_timer=timer)
+    return timer
 
 
 def _dl_task(row: int, task: dict[str, Any], timers: Rows) -> dict[str, Any]:

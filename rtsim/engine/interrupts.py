@@ -8,7 +8,7 @@ reschedules once, when the last of them is over (`rtsim.engine.entry`).
 from __future__ import annotations
 
 from rtsim.engine import calendar, execution, idle, jobs, observe, rtsl, sched_timers, softirq, timers, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     BASE,
@@ -226,7 +226,7 @@ def _tick(s: State, cpu: int) -> int:
     return cost(s, cpu, s.kernels[c.kernel].tick)
 
 
-@handler
+@inlined
 def expire_clock(s: State, cpu: int) -> None:
     """Let the clock event device of `cpu` interrupt it.
 

@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 
-__all__ = ["INTERPRETED", "cache_folder", "entry_point", "handler", "handler_count"]
+__all__ = ["INTERPRETED", "cache_folder", "entry_point", "handler", "handler_count", "inlined"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,11 +31,35 @@ _handlers = 0
 
 
 def handler(function: F) -> F:
-    """Mark a function on the state as compiled code; it is compiled when the entry point first needs it."""
+    """Mark a function on the state as compiled code; it is compiled when the entry point first needs it.
+
+    Private handlers become part of those that call them: a call costs as much as many a handler does.
+    """
+    return _compiled(function, inline=function.__name__.startswith("_"))
+
+
+def inlined(function: F) -> F:
+    """Mark a public handler, on the way of every wake-up, that becomes part of those that call it."""
+    return _compiled(function, inline=True)
+
+
+def _compiled(function: F, *, inline: bool) -> F:
     global _handlers
     _handlers += 1
-    compiled: F = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled: F = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
+    if not INTERPRETED:
+        _ignore_literals(compiled)
     return compiled
+
+
+def _ignore_literals(compiled: Any) -> None:
+    """Let calls with a constant share the one version for integers; Numba would compile a version for each constant."""
+    template_for = compiled.get_call_template
+
+    def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        return template_for(tuple(numba.types.unliteral(argument) for argument in arguments), keywords)
+
+    compiled.get_call_template = get_call_template
 
 
 def handler_count() -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine import execution, mutex, observe, rtsl
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import (
     EXIT_TIMER,
     H_RESPONSE,
@@ -41,7 +41,7 @@ def add_job(s: State, task: int, duration: int, locked: int, guest_cpu: int) -> 
         observe.open_watch(s, task, s.m[0].now, 0)
 
 
-@handler
+@inlined
 def take_job(s: State, cpu: int) -> bool:
     """Let the thread on `cpu` begin its next job; return False if it blocks: it has none, or waits for its lock."""
     task = s.cpus[cpu].curr
@@ -61,7 +61,7 @@ def take_job(s: State, cpu: int) -> bool:
     return True
 
 
-@handler
+@inlined
 def end_job(s: State, cpu: int) -> None:
     """End the job of the thread on `cpu`."""
     t = s.tasks[s.cpus[cpu].curr]

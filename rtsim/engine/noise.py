@@ -6,11 +6,13 @@ Arrivals are drawn from the source's own stream and never depend on what the mod
 from __future__ import annotations
 
 from rtsim.engine import calendar, execution, interrupts, softirq, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.jobs import add_job
 from rtsim.engine.random import cost, draw, sample_table
 from rtsim.engine.state import (
+    BASE,
     BURSTS,
+    EXIT_EPT,
     EXIT_IO,
     HARDWARE,
     IN_GUEST,
@@ -18,6 +20,7 @@ from rtsim.engine.state import (
     IRQ_WAKE,
     NMI,
     NOISE_EXIT,
+    NOISE_FAULT,
     NOISE_HARDWARE,
     NOISE_IRQ,
     NOISE_NMI,
@@ -29,7 +32,7 @@ from rtsim.engine.state import (
     TR_NOISE,
     State,
 )
-from rtsim.kvm import vcpu
+from rtsim.kvm import memory, vcpu
 
 __all__ = ["next_arrival", "source_slot", "strike"]
 
@@ -58,7 +61,7 @@ def next_arrival(s: State, source: int) -> int:
     return src.last
 
 
-@handler
+@inlined
 def strike(s: State, source: int) -> None:
     """Let `source` strike now and arm its next arrival."""
     src = s.sources[source]
@@ -81,6 +84,8 @@ def strike(s: State, source: int) -> None:
         interrupts.deliver(s, src.cpu, IRQ_NOISE)
     elif kind == NOISE_EXIT:
         _exit_to_qemu(s, src.task, duration)
+    elif kind == NOISE_FAULT:
+        _miss_page(s, source, duration)
     else:
         add_job(s, src.task, duration, src.locked, NONE)
         interrupts.wake_from_irq(s, src.task)
@@ -119,3 +124,18 @@ def _exit_to_qemu(s: State, task: int, duration: int) -> None:
         return
     t.io_left = duration
     vcpu.leave_guest(s, t.cpu, EXIT_IO)
+
+
+@handler
+def _miss_page(s: State, source: int, duration: int) -> None:
+    """Let a vCPU miss a page: it exits at once if it executes guest code, else when it next does, if the page lasts."""
+    src = s.sources[source]
+    t = s.tasks[src.task]
+    c = s.cpus[t.cpu]
+    executes = t.mode == IN_GUEST and c.curr == src.task and c.level == BASE
+    if not executes and src.lasting == 0:
+        return
+    memory.note_missing(s, src.task, duration, src.on_disk)
+    if executes:
+        memory.touch_missing(s, src.task)
+        vcpu.leave_guest(s, t.cpu, EXIT_EPT)

@@ -11,13 +11,14 @@ import numpy as np
 
 from rtsim.engine import trace
 from rtsim.engine.bits import leading_zeros
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import (
     BASE,
     C_EMULATOR,
     C_HARDWARE,
     C_IDLE_EXIT,
     C_IRQ,
+    C_MEMORY,
     C_PREEMPT_OFF,
     C_SOFTIRQ,
     C_SWITCH,
@@ -25,14 +26,18 @@ from rtsim.engine.state import (
     C_VM_ENTRY,
     C_VM_EXIT,
     CAUSES,
+    EXIT_EPT,
     H_LATENCY,
     HARDWARE,
     IDLE,
     IDLE_EXIT,
+    IN_FAULT,
     IN_QEMU,
     IRQ,
+    NEEDS_PAGE,
     NMI,
     SCHEDULE,
+    SLEEPING,
     SOFTIRQ,
     SWITCH,
     TASK_RUNS,
@@ -48,6 +53,7 @@ __all__ = [
     "account",
     "attach",
     "bucket_index",
+    "charge_stretch",
     "close_watch",
     "count_value",
     "detach",
@@ -58,14 +64,21 @@ __all__ = [
 ]
 
 
-@handler
+@inlined
 def account(s: State, cpu: int) -> None:
     """Charge the stretch since the last call to what `cpu` has been executing; call before that changes."""
+    if s.cpus[cpu].since != s.m[0].now:
+        charge_stretch(s, cpu)
+
+
+@handler
+def charge_stretch(s: State, cpu: int) -> None:
+    """Do what `account` is for, for a stretch that is not empty."""
     c = s.cpus[cpu]
     now = s.m[0].now
     stretch = now - c.since
     c.since = now
-    if stretch == 0 or c.executing == 0:
+    if c.executing == 0:
         return
     level = c.level
     polls = False
@@ -146,22 +159,33 @@ def _cause(s: State, cpu: int, watch: int) -> int:
         return C_SOFTIRQ + offset
     if c.bottom == SWITCH or c.bottom == SCHEDULE:
         return C_SWITCH + offset
-    if c.bottom == IDLE or c.bottom == IDLE_EXIT:
-        return C_IDLE_EXIT + offset
-    curr = c.curr
     waiter = s.watches[watch].task
+    if c.bottom == IDLE or c.bottom == IDLE_EXIT:
+        return C_MEMORY if _awaits_page(s, waiter) else C_IDLE_EXIT + offset
+    curr = c.curr
     mine = waiter == curr or s.cpus[s.tasks[waiter].cpu].carrier == curr
     if mine:
         mode = s.tasks[curr].mode
         if mode == VM_ENTRY:
             return C_VM_ENTRY
         if mode == VM_EXIT:
-            return C_VM_EXIT
+            return C_MEMORY if s.tasks[curr].exit_reason == EXIT_EPT else C_VM_EXIT
         if mode in (IN_QEMU, WANTS_LOCK):
             return C_EMULATOR
+        if mode in (NEEDS_PAGE, IN_FAULT):
+            return C_MEMORY
+    elif _awaits_page(s, waiter):
+        return C_MEMORY
     elif c.section_rest >= 0:
         return C_PREEMPT_OFF + offset
     return 2 * CAUSES + curr
+
+
+@handler
+def _awaits_page(s: State, waiter: int) -> bool:
+    """Return whether the vCPU that carries `waiter` sleeps until a page has been read: no CPU would help it."""
+    carrier = s.cpus[s.tasks[waiter].cpu].carrier
+    return carrier >= 0 and s.tasks[carrier].mode == IN_FAULT and s.tasks[carrier].state == SLEEPING
 
 
 @handler
@@ -252,7 +276,7 @@ def follow(s: State, task: int) -> None:
         attach(s, watch, cpu)
 
 
-@handler
+@inlined
 def open_watch(s: State, task: int, release: int, slack: int) -> None:
     """Begin a sample of `task`: released at `release`, `slack` ns of the wait so far are the timer's."""
     watch = s.tasks[task].watch
@@ -296,7 +320,7 @@ def _charging_cpu(s: State, cpu: int) -> int:
     return vcpu.cpu
 
 
-@handler
+@inlined
 def close_watch(s: State, task: int) -> None:
     """End the sample of `task`, if one is under way: it runs in user space now."""
     watch = s.tasks[task].watch
@@ -355,7 +379,7 @@ def _keep_worst(s: State, watch: int, latency: int) -> None:
     w.worst_least = least
 
 
-@handler
+@inlined
 def bucket_index(value: int) -> int:
     """Return the histogram bucket of `value` ns: exact below 2048, then 1024 buckets an octave."""
     if value < 2048:

@@ -29,7 +29,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 from __future__ import annotations
 
 from rtsim.engine import execution, jobs, mutex, observe, rtsl, softirq, timers
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     AFFINITY_WORDS,
@@ -71,7 +71,7 @@ RUNTIME_CHUNK = 32_000
 """ns of work between two looks at the clock in rt-app's ``runtime``."""
 
 
-@handler
+@inlined
 def continue_task(s: State, cpu: int) -> bool:
     """Let the running task of `cpu` go on; return False if it blocked and the CPU has to reschedule."""
     task = s.cpus[cpu].curr
@@ -202,20 +202,23 @@ def _sleep(s: State, cpu: int, task: int) -> bool:
     if t.timer_soft + t.slack <= s.m[0].now:
         observe.sample_behind_itself(s, task, t.release)
         return False
-    timers.start_timer(s, task, cpu, t.timer_soft)
+    timers.start_timer(s, task, cpu, t.timer_soft, timers.sleep_base(s, task))
     core.block_current(s, cpu, SLEEPING)
     return True
 
 
 @handler
 def sleep_to_start(s: State, task: int) -> None:
-    """Let a task that starts later sleep from the beginning, without having run before."""
+    """Let a task that starts later sleep from the beginning, without having run before.
+
+    Whoever starts it is not modelled: an interrupt wakes it, whatever else its timers wait for.
+    """
     t = s.tasks[task]
     t.pc += 2
     t.state = SLEEPING
     t.release = t.first
     t.released = 1
-    timers.start_timer(s, task, t.cpu, t.first)
+    timers.start_timer(s, task, t.cpu, t.first, timers.HARD_BASE)
 
 
 @handler
@@ -317,7 +320,7 @@ def _set_affinity(s: State, cpu: int, task: int) -> bool:
 # ---- the end of an operation --------------------------------------------------------------------------------------
 
 
-@handler
+@inlined
 def end_operation(s: State, cpu: int) -> None:
     """End the running task's operation: its time is up."""
     observe.account(s, cpu)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rtsim.engine.bits import leading_zeros
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 
 __all__ = ["CELLS", "LEVELS", "TABLE_SIZE", "cost", "draw", "draw_int", "sample_table", "stream", "uniform_below"]
@@ -85,7 +85,7 @@ def _scaled(width: int, fraction: Any) -> int:
     return (high >> 1) + (((width & 2147483647) * fraction + ((high & 1) << 31)) >> 32)
 
 
-@handler
+@inlined
 def cost(s: State, cpu: int, table: int) -> int:
     """Draw a cost on `cpu` (ns) from the CPU's own stream; constants need no draw."""
     constant = s.tables[table, TABLE_SIZE]

@@ -8,13 +8,13 @@ every window of the run they take at most `burst` + rate * length, for each of `
 
 from __future__ import annotations
 
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import inlined
 from rtsim.engine.state import RATE_UNIT, RATES, State
 
 __all__ = ["begin_interruption", "end_interruption", "note_section"]
 
 
-@handler
+@inlined
 def note_section(s: State, cpu: int, work: int) -> None:
     """Note that a thread kept preemption or interrupts off for `work` ns, not to schedule."""
     c = s.cpus[cpu]
@@ -22,13 +22,13 @@ def note_section(s: State, cpu: int, work: int) -> None:
         c.poid = work
 
 
-@handler
+@inlined
 def begin_interruption(s: State, cpu: int) -> None:
     """Let an interruption of the base level begin now."""
     s.cpus[cpu].interrupted_at = s.m[0].now
 
 
-@handler
+@inlined
 def end_interruption(s: State, cpu: int) -> None:
     """Let the base level go on: put the interruption into the buckets, after what has leaked out since the last one."""
     c = s.cpus[cpu]

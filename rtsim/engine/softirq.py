@@ -9,7 +9,7 @@ interrupt: ktimers has the timers' vectors where the release has that thread, ks
 from __future__ import annotations
 
 from rtsim.engine import execution, observe, rtsl, timers, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     NONE,
@@ -43,7 +43,7 @@ def raise_softirq(s: State, cpu: int, vector: int, duration: int) -> None:
     c.softirq_work[vector] += duration + cost(s, cpu, s.kernels[c.kernel].softirq_entry)
 
 
-@handler
+@inlined
 def thread_to_wake(s: State, cpu: int) -> int:
     """Return the thread of `cpu` that the end of the interrupt has to wake for softirqs, -1 if none."""
     c = s.cpus[cpu]
@@ -62,7 +62,7 @@ def _asleep_with_work(s: State, cpu: int, thread: int) -> bool:
     return t.state == SLEEPING and s.cpus[cpu].softirq_pending & t.softirq_vectors != 0
 
 
-@handler
+@inlined
 def begin_inline(s: State, cpu: int) -> None:
     """Let softirqs that are pending at the end of the outermost interrupt run now, if this is the place."""
     c = s.cpus[cpu]

@@ -83,10 +83,11 @@ STOP, DEADLINE, FIFO, RR, OTHER, BATCH, IDLE_POLICY = 0, 1, 2, 3, 4, 5, 6
 SLEEPING, RUNNABLE, BLOCKED = 0, 1, 2
 
 # Where a vCPU thread is (kvm/vcpu.py).
-NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED, POLLING = 0, 1, 2, 3, 4, 5, 6, 7, 8
+NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED = 0, 1, 2, 3, 4, 5, 6, 7
+NEEDS_PAGE, IN_FAULT, POLLING = 8, 9, 10
 
 # Why a vCPU left the guest.
-EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO = 0, 1, 2, 3
+EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT = 0, 1, 2, 3, 4
 
 # Fair classes.
 CFS, EEVDF = 0, 1
@@ -97,6 +98,9 @@ PARITY_DEADLINE, PARITY_VPROT, PARITY_MOVED = 0, 1, 2
 # Bits of DOMAIN.sd_flags.
 SD_BALANCE_NEWIDLE, SD_BALANCE_FORK, SD_WAKE_AFFINE, SD_PREFER_SIBLING = 1, 2, 4, 8
 SD_SHARE_CPUCAPACITY, SD_SHARE_LLC, SD_NUMA = 16, 32, 64
+
+CAPACITY = 1024
+"""Capacity of a CPU that fair tasks have to themselves (SCHED_CAPACITY_SCALE)."""
 
 # How a CPU is when it balances (cpu_idle_type).
 NOT_IDLE, CPU_IDLE, NEWLY_IDLE = 0, 1, 2
@@ -118,7 +122,7 @@ OP_LOOP, OP_EXIT, OP_LOCK, OP_UNLOCK, OP_WAIT, OP_SIGNAL, OP_BROADCAST = 9, 10, 
 OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ = 16, 17, 18, 19, 20
 
 # Noise sources: what an arrival does, and when arrivals come.
-NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT = 0, 1, 2, 3, 4, 5
+NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT, NOISE_FAULT = 0, 1, 2, 3, 4, 5, 6
 PERIODIC, RENEWAL, BURSTS = 0, 1, 2
 
 # What is asked of the engine from outside between events.
@@ -158,9 +162,10 @@ CAUSE_NAMES = (
     "vm_exit",
     "vm_entry",
     "emulator",
+    "memory",
 )
 (C_HARDWARE, C_IRQ, C_SOFTIRQ, C_IDLE_EXIT, C_PREEMPT_OFF, C_SWITCH, C_TIMER_SLACK,
- C_VM_EXIT, C_VM_ENTRY, C_EMULATOR) = range(len(CAUSE_NAMES))  # fmt: skip
+ C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY) = range(len(CAUSE_NAMES))  # fmt: skip
 CAUSES = len(CAUSE_NAMES)
 
 HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
@@ -251,6 +256,7 @@ KERNEL = _dtype(f"""
     ni_random:      1 = new idle balancing is tried as often as it succeeds (NI_RANDOM)
     sibling_cores:  1 = groups are compared by their cores, tasks are spread over idle cores first (6.6)
     rt_overloaded:  CPUs with realtime tasks that wait and may run elsewhere
+    dl_overloaded:  CPUs with several deadline entities that may run
     overload:       1 = some CPU had more than one task when the widest domain was last looked at
     nohz_cpus:      CPUs that stopped their tick when they went idle
     nohz_mask[{AFFINITY_WORDS}]: which
@@ -273,7 +279,7 @@ KERNEL = _dtype(f"""
     cgroup_level:   a wake-up, for each cgroup level of its task
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
-    vm_exit[4]:     VM exit by reason
+    vm_exit[5]:     VM exit by reason
     halt_poll_ns:   ns that a halted vCPU polls at most, 0 = never
     halt_poll_grow: factor after a halt that a longer poll would have caught, 0 = none
     halt_poll_grow_start: ns, first poll
@@ -363,6 +369,10 @@ CPU = _dtype(f"""
     waker_flips:    its idle task's, see TASK
     waker_last:     its idle task's
     waker_decayed:  its idle task's
+    has_blocked:    1 = idle without tick, with load that ages
+    blocked_updated: tick when that was aged
+    capacity:       what other classes left to fair tasks when it last balanced its lowest domain, of 1024
+    capacity_due:   tick from which new idle balancing works it out anew
     rt_pushable:    realtime tasks that wait here and may run elsewhere
     rt_sum:         PELT: sum of time that realtime tasks ran
     rt_avg:         PELT: share of it, of 1024
@@ -439,7 +449,11 @@ TASK = _dtype(f"""
     mode:           vCPU: where it is
     guest_cpu:      vCPU: the guest CPU it carries
     exit_reason:    vCPU: why it left the guest
-    io_left:        ns, vCPU: work in QEMU asked for by the exit
+    io_left:        ns, vCPU: work in QEMU, or for a page, that the exit asked for
+    faults:         vCPU: pages it misses and has not yet touched
+    fault_work:     ns, vCPU: what the host computes for them
+    page_ins:       vCPU: pages it misses and has not yet touched that are on disk
+    page_in_wait:   ns, vCPU: how long reading them takes
     halt_poll_ns:   ns, vCPU: how long it polls when it halts next
     halted_at:      ns, vCPU: since when it is halted, -1 = it is not
     timer_advance:  ns, vCPU: how early its guest's timer fires
@@ -463,6 +477,8 @@ TASK = _dtype(f"""
     voluntary:      switches away by its own doing
     involuntary:    switches away by preemption
     migrations:     changes of CPU
+    times_row:      row of `cpu_times`, -1 none
+    ns_before:      ns on a CPU, before it came to the present one
 """)
 
 ENTITY = _dtype("""
@@ -715,6 +731,8 @@ SOURCE = _dtype("""
     cpu:            where; -1 = on all host CPUs at the same instant
     task:           thread or vCPU it concerns, -1 none
     locked:         job is done under the lock
+    lasting:        of page faults: 1 = a page missing is found missing later, 0 = only code that runs now touches it
+    on_disk:        of page faults: 1 = the page is read from disk, the vCPU sleeps
     vector:         softirq it raises
     arrival:        PERIODIC, RENEWAL or BURSTS
     period:         ns
@@ -794,6 +812,7 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "ops": (OP, 1),
     "jobs": (JOB, 1),
     "timers": (TIMER, 1),
+    "cpu_times": (_INT64, 2),  # (tasks that may use several CPUs, host CPUs): ns on CPUs left since
     "masks": (_INT64, 2),  # (masks, AFFINITY_WORDS): what OP_AFFINITY sets
     "locks": (LOCK, 1),  # mutexes, condition variables and barriers
     "sources": (SOURCE, 1),
@@ -837,6 +856,7 @@ class State:
     ops: npt.NDArray[Any]
     jobs: npt.NDArray[Any]
     timers: npt.NDArray[Any]
+    cpu_times: npt.NDArray[np.int64]
     masks: npt.NDArray[np.int64]
     locks: npt.NDArray[Any]
     sources: npt.NDArray[Any]

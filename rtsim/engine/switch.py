@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rtsim.engine import execution, observe, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import H_RUN, H_WAKING, NONE, NOT_VCPU, SWITCH, TR_SWITCH, State
 
 __all__ = ["begin_switch"]
 
 
-@handler
+@inlined
 def begin_switch(s: State, cpu: int) -> None:
     """Switch to the current task of `cpu`; until now, time was that of the one before."""
     observe.account(s, cpu)

@@ -11,7 +11,7 @@ Under PREEMPT_RT the sleeps of fair tasks are timers of a second, soft base: the
 from __future__ import annotations
 
 from rtsim.engine import calendar
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import EXIT_TIMER, NEVER, OTHER, PREEMPT_RT, State
 
@@ -28,6 +28,7 @@ __all__ = [
     "pop_soft",
     "program_clock",
     "program_cost",
+    "sleep_base",
     "soft_expired",
     "start_timer",
     "tick_first",
@@ -49,7 +50,7 @@ def timer_slot(s: State, cpu: int) -> int:
     return len(s.cpus) + cpu
 
 
-@handler
+@inlined
 def next_expiry(s: State, cpu: int) -> int:
     """Return the earliest hard expiry of the timers and the tick of `cpu`, NEVER if there is none."""
     c = s.cpus[cpu]
@@ -61,7 +62,7 @@ def next_expiry(s: State, cpu: int) -> int:
     return earliest
 
 
-@handler
+@inlined
 def program_clock(s: State, cpu: int) -> None:
     """Arm the clock event device for the earliest expiry; KVM arms that of a guest a little early."""
     c = s.cpus[cpu]
@@ -75,7 +76,7 @@ def program_clock(s: State, cpu: int) -> None:
         calendar.arm(s, slot, max(earliest, s.m[0].now))
 
 
-@handler
+@inlined
 def program_cost(s: State, cpu: int) -> int:
     """Return what programming the clock event device costs beyond its caller: in a guest, an exit (ns)."""
     k = s.kernels[s.cpus[cpu].kernel]
@@ -94,13 +95,20 @@ def back_off(s: State, cpu: int, spent: int) -> None:
 
 
 @handler
-def start_timer(s: State, task: int, cpu: int, release: int) -> None:
-    """Queue the timer that wakes `task`, running on `cpu`: soft expiry `release`, hard expiry later by its slack."""
+def sleep_base(s: State, task: int) -> int:
+    """Return the base of the timers that `task` sleeps on: soft only for fair tasks under PREEMPT_RT."""
+    t = s.tasks[task]
+    return SOFT_BASE if t.policy >= OTHER and s.kernels[t.kernel].preempt == PREEMPT_RT else HARD_BASE
+
+
+@inlined
+def start_timer(s: State, task: int, cpu: int, release: int, base: int) -> None:
+    """Queue the timer of `base` that wakes `task`, last on `cpu`, softly at `release`, hard later by its slack."""
     t = s.tasks[task]
     t.timer_soft = release
     t.timer_hard = release + t.slack
     t.timer_queued = s.m[0].now
-    t.timer_base = SOFT_BASE if t.policy >= OTHER and s.kernels[t.kernel].preempt == PREEMPT_RT else HARD_BASE
+    t.timer_base = base
     t.timer_cpu = timer_target(s, cpu, t.timer_hard)
     queue = s.cpus[t.timer_cpu].timer_head
     before = -1
@@ -118,7 +126,7 @@ def start_timer(s: State, task: int, cpu: int, release: int) -> None:
 
 @handler
 def timer_target(s: State, cpu: int, expiry: int) -> int:
-    """Return the CPU whose queue takes a timer started on `cpu` (get_nohztimer_target).
+    """Return the CPU whose queue takes a timer started on `cpu` (get_nohz_timer_target).
 
     That of a nohz_full CPU goes to a housekeeping one, a busy one of its domain if there is any, unless it would be
     the first to expire there: another CPU's clock cannot be programmed.
@@ -220,7 +228,7 @@ def forward_tick(s: State, cpu: int) -> None:
     c.tick_queued = s.m[0].now
 
 
-@handler
+@inlined
 def update_tick(s: State, cpu: int) -> None:
     """Stop or restart the tick: it stops when idle (NO_HZ_IDLE), on nohz_full CPUs also with one task to run."""
     c = s.cpus[cpu]

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import inlined
 from rtsim.engine.state import TRACE_WINDOW, State
 
 __all__ = ["copy_window", "record", "recorded", "rows"]
 
 
-@handler
+@inlined
 def record(s: State, kind: int, cpu: int, task: int, value: int) -> None:
     """Append a trace record at the present time."""
     m = s.m[0]
@@ -27,7 +27,7 @@ def record(s: State, kind: int, cpu: int, task: int, value: int) -> None:
     row.value = value
 
 
-@handler
+@inlined
 def copy_window(s: State, kept: int) -> None:
     """Keep the newest records with the worst sample in row `kept`."""
     newest = s.m[0].trace_next

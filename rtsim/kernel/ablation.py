@@ -21,7 +21,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     # schedule() reads the clock anew after a wake-up: who was preempted pays for the way to the switch.
     "no_clock_skip": {"clock_skip": False},
     # EEVDF: the best eligible deadline runs at once.
-    "no_run_to_parity": {"protection": "none"},
+    "no_run_to_parity": {"run_to_parity": False},
     # EEVDF: who blocks leaves, and takes its lag along.
     "no_delay_dequeue": {"delay_dequeue": False},
     "no_preempt_short": {"preempt_short": False},

@@ -7,14 +7,14 @@ after one that none would have.
 from __future__ import annotations
 
 from rtsim.engine import execution, timers
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import NEVER, NONE, POLLING, SLEEPING, TASK_RUNS, State
 from rtsim.sched import core
 
 __all__ = ["end_halt", "wait"]
 
 
-@handler
+@inlined
 def wait(s: State, cpu: int) -> bool:
     """Let the halted vCPU on `cpu` poll, or sleep if it has; return False if it sleeps."""
     t = s.tasks[s.cpus[cpu].curr]
@@ -47,10 +47,10 @@ def _hand_timer_over(s: State, cpu: int) -> None:
         return
     expiry = timers.next_expiry(s, t.guest_cpu)
     if expiry != NEVER and timers.timer_target(s, cpu, expiry - t.timer_advance) != cpu:
-        timers.start_timer(s, task, cpu, expiry - t.timer_advance)
+        timers.start_timer(s, task, cpu, expiry - t.timer_advance, timers.HARD_BASE)
 
 
-@handler
+@inlined
 def end_halt(s: State, task: int) -> None:
     """Let the vCPU `task`, which something has come for, be halted no longer; set how long it polls next time."""
     t = s.tasks[task]

@@ -8,7 +8,7 @@ what is too early is waited for with the guest about to be entered (lapic.c). Wi
 from __future__ import annotations
 
 from rtsim.engine import timers
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import IRQ_TIMER, NEVER, NONE, State
 
 __all__ = ["is_raised", "note_fired", "wait_lapic_expire"]
@@ -39,7 +39,7 @@ def note_fired(s: State, guest_cpu: int) -> None:
     s.tasks[g.carrier].timer_deadline = NONE if expiry == NEVER else expiry
 
 
-@handler
+@inlined
 def wait_lapic_expire(s: State, task: int) -> int:
     """Return how long KVM waits before it enters the guest of vCPU `task`: for a timer that fired early (ns).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine import calendar
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import BASE, HALTED, NONE, POLLING, State
 
 __all__ = ["end_poll", "gives_way", "note_other"]
@@ -19,14 +19,14 @@ def end_poll(s: State, cpu: int) -> None:
         c.left[BASE] = 0
 
 
-@handler
+@inlined
 def note_other(s: State, cpu: int) -> None:
     """Let a vCPU that polls on `cpu` see that it is not the only one to run there (single_task_running)."""
     if s.tasks[s.cpus[cpu].curr].mode == POLLING:
         end_poll(s, cpu)
 
 
-@handler
+@inlined
 def gives_way(s: State, cpu: int) -> bool:
     """Return whether what runs on `cpu`, which is to reschedule, had been polling: it then stops, and will sleep."""
     c = s.cpus[cpu]

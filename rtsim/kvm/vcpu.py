@@ -7,16 +7,19 @@ work left is kept and armed anew at the next entry. Its clock and timers go on i
 from __future__ import annotations
 
 from rtsim.engine import execution, mutex, observe, rtsl, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
     BASE,
+    EXIT_EPT,
     EXIT_HLT,
     EXIT_IO,
     HALTED,
+    IN_FAULT,
     IN_GUEST,
     IN_HOST,
     IN_QEMU,
+    NEEDS_PAGE,
     POLLING,
     TASK_RUNS,
     TR_VM_ENTRY,
@@ -26,7 +29,7 @@ from rtsim.engine.state import (
     WANTS_LOCK,
     State,
 )
-from rtsim.kvm import halt, lapic
+from rtsim.kvm import halt, lapic, memory
 
 __all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]
 
@@ -40,7 +43,7 @@ def freeze(s: State, guest_cpu: int) -> None:
     observe.hand_over(s, guest_cpu, guest_cpu, s.tasks[g.carrier].cpu)
 
 
-@handler
+@inlined
 def thaw(s: State, guest_cpu: int) -> None:
     """Let `guest_cpu` execute again from where it was."""
     g = s.cpus[guest_cpu]
@@ -68,7 +71,7 @@ def leave_guest(s: State, cpu: int, reason: int) -> None:
 
 @handler
 def end_stretch(s: State, cpu: int) -> None:
-    """Move on the vCPU on `cpu` whose entry, exit or work in QEMU is over."""
+    """Move on the vCPU on `cpu` whose entry, exit, page fault or work in QEMU is over."""
     observe.account(s, cpu)
     t = s.tasks[s.cpus[cpu].curr]
     if t.mode == VM_ENTRY:
@@ -79,16 +82,20 @@ def end_stretch(s: State, cpu: int) -> None:
             t.mode = HALTED
         elif t.exit_reason == EXIT_IO:
             t.mode = WANTS_LOCK
+        elif t.exit_reason == EXIT_EPT:
+            t.mode = NEEDS_PAGE
         else:
             t.mode = IN_HOST
     elif t.mode == POLLING:
         t.mode = HALTED
+    elif t.mode == IN_FAULT:
+        t.mode = IN_HOST
     else:
         mutex.unlock(s, cpu, t.lock)
         t.mode = IN_HOST
 
 
-@handler
+@inlined
 def proceed(s: State, cpu: int) -> bool:
     """Begin the next stretch of the vCPU that has host CPU `cpu`; return False if it blocks instead."""
     task = s.cpus[cpu].curr
@@ -103,6 +110,8 @@ def proceed(s: State, cpu: int) -> bool:
         execution.begin_base(s, cpu, TASK_RUNS, t.io_left)
         t.mode = IN_QEMU
         return True
+    if t.mode == NEEDS_PAGE:
+        return memory.serve_fault(s, cpu)
     c = s.cpus[cpu]
     c.entry_section = lapic.wait_lapic_expire(s, task) + cost(s, cpu, s.kernels[c.kernel].vm_entry)
     rtsl.note_section(s, cpu, c.entry_section)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -128,7 +128,8 @@ def _placement(where: Source, root: Element) -> Placement:
         and (source := backing.find("source")) is not None
         and source.get("type") == "file",
         floating_cpus=anywhere,
-        huge_pages=tuple((number, cell.page_size_kib) for number, cell in enumerate(cells) if cell.page_size_kib),
+        huge_pages=_backed(cells, huge),
+        memory_nodes=() if cells else _common_nodes(where, root),
         shared_memory=cpu is not None and any(cell.get("memAccess") == "shared" for cell in cpu.iterfind("numa/cell")),
         cpu_mode=None if cpu is None else cpu.get("mode"),
         max_phys_addr=_max_phys_addr(where, cpu),
@@ -187,13 +188,25 @@ def _huge_pages(where: Source, root: Element) -> dict[int | None, int]:
     return sizes
 
 
+def _backed(cells: Sequence[PlacedCell], huge: Mapping[int | None, int]) -> tuple[tuple[int, int], ...]:
+    if cells:
+        return tuple((number, cell.page_size_kib) for number, cell in enumerate(cells) if cell.page_size_kib)
+    size = huge.get(0, huge.get(None))
+    return () if size is None else ((0, size),)
+
+
+def _common_nodes(where: Source, root: Element) -> tuple[int, ...]:
+    """Return the host cells that all memory of the domain is bound to; none if it is left open."""
+    memory = root.find("numatune/memory")
+    return where.cpus(memory, "nodeset") if memory is not None and memory.get("nodeset") else ()
+
+
 def _cells(where: Source, root: Element, vcpus: int, huge: Mapping[int | None, int]) -> tuple[PlacedCell, ...]:
     nodes = {
         where.number(node, "cellid", 0, MOST_CPUS): where.cpus(node, "nodeset")
         for node in root.iterfind("numatune/memnode")
     }
-    memory = root.find("numatune/memory")
-    common = where.cpus(memory, "nodeset") if memory is not None and memory.get("nodeset") else ()
+    common = _common_nodes(where, root)
     cells: list[PlacedCell] = []
     for place, cell in enumerate(root.iterfind("cpu/numa/cell")):
         number = where.number(cell, "id", 0, MOST_CPUS, place)

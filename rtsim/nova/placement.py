@@ -63,7 +63,9 @@ class Placement:
     floating_cpus: tuple[int, ...] | None = None
     """The cpuset of ``<vcpu>``."""
     huge_pages: tuple[tuple[int, int], ...] = ()
-    """(guest cell, KiB) of the cells backed by huge pages."""
+    """(guest cell, KiB) of the cells backed by huge pages; a guest without cells is cell 0."""
+    memory_nodes: tuple[int, ...] = ()
+    """Host cells that a domain without NUMA cells of its own binds its memory to."""
     shared_memory: bool = False
     cpu_mode: str | None = "host-model"
     tuned: bool = True

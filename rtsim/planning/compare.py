@@ -7,10 +7,8 @@ always in the same order: the outcome does not depend on how many workers there 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,22 +17,17 @@ import pandas as pd
 
 from rtsim.inputs.errors import InputError
 from rtsim.measure.comparison import ComparisonRow, Outcome, compare_outcomes
-from rtsim.measure.quantiles import quantile_name, quantile_rank
-from rtsim.nova import NovaRefusal
+from rtsim.measure.quantiles import quantile_name
+from rtsim.planning.replicate import Progress, run_all
+from rtsim.planning.tail import TailCauses
 from rtsim.planning.vary import varied
-from rtsim.scenario import Result, Scenario, simulate
-from rtsim.scenario.result import TaskResult, merge_results
+from rtsim.scenario import Result, Scenario
+from rtsim.scenario.result import merge_results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Comparison", "RankBy", "compare"]
-
-WORKERS = 2
-"""Threads by default: the compiled clock runs without the interpreter's lock, reading results off does not."""
-
-Progress = Callable[[int, int], None]
-"""Called with finished and planned replications."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +199,7 @@ def compare(
         raise InputError("replications", "", f"expected at least 1, found {count}")
     summaries: dict[str, _Summary] = {name: _Summary(name, rank_by, each) for name, each in variants.items()}
     jobs = [(name, each.seeded(each.model.seed + i)) for name, each in variants.items() for i in range(count)]
-    for done, (name, run) in enumerate(_run(jobs, executor), start=1):
+    for done, (name, run) in enumerate(run_all(jobs, executor), start=1):
         summaries[name].add(run)
         if progress is not None:
             progress(done, len(jobs))
@@ -230,60 +223,6 @@ def _variants(
     return scenario
 
 
-# --- running ----------------------------------------------------------------------------------------------------------
-
-
-class _Cancelled(Exception):  # noqa: N818 (nobody sees it: the run it ends was given up)
-    pass
-
-
-def _replicate(scenario: Scenario, progress: Progress | None = None) -> Result | str:
-    """Return the result of one replication, or why Nova refuses it; runs in a thread, process or machine of its own."""
-    try:
-        return simulate(scenario, progress=progress)
-    except NovaRefusal as refusal:
-        return str(refusal)
-
-
-def _run(jobs: Iterable[tuple[str, Scenario]], executor: Executor | None) -> Iterator[tuple[str, Result | str]]:
-    """Yield every job's outcome in the order of `jobs`."""
-    if executor is not None:
-        futures = [(name, executor.submit(_replicate, scenario)) for name, scenario in jobs]
-        yield from _collected(futures)
-        return
-    with _threads() as (pool, watch):
-        yield from _collected([(name, pool.submit(_replicate, scenario, watch)) for name, scenario in jobs])
-
-
-def _collected(futures: list[tuple[str, Future[Result | str]]]) -> Iterator[tuple[str, Result | str]]:
-    futures.reverse()
-    try:
-        while futures:
-            name, future = futures.pop()  # taken off the list, so that a merged result can be freed
-            yield name, future.result()
-    finally:
-        for _, future in futures:
-            future.cancel()
-
-
-@contextmanager
-def _threads() -> Iterator[tuple[Executor, Progress]]:
-    """Give threads whose runs end soon after the caller gives up (Ctrl-C, an error in one of them)."""
-    given_up = threading.Event()
-
-    def watch(done: int, total: int) -> None:
-        if given_up.is_set():
-            raise _Cancelled
-
-    with ThreadPoolExecutor(WORKERS) as pool:
-        try:
-            yield pool, watch
-        except BaseException:
-            given_up.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
 # --- summing up -------------------------------------------------------------------------------------------------------
 
 
@@ -297,7 +236,7 @@ class _Summary:
         self.result: Result | None = None
         self.refused: str | None = None
         self.values_ns: list[float | None] = []
-        self.tail = _Causes()
+        self.tail = TailCauses()
 
     def add(self, run: Result | str) -> None:
         if isinstance(run, str):
@@ -323,31 +262,3 @@ class _Summary:
             cpus_spent=sum(guest["cpus_spent"] for guest in guests) if guests else None,
             workload_vcpus=sum(guest["workload_vcpus"] for guest in guests) if guests else None,
         )  # fmt: skip
-
-
-class _Causes:
-    """Mean causes of the samples that make a quantile what it is: those at or above it, of the task that ranks.
-
-    Means over all samples say little about a tail. Only the worst samples keep their causes one by one; where they do
-    not reach down to the quantile, the means over all samples have to do.
-    """
-
-    def __init__(self) -> None:
-        self.totals: dict[str, int] = {}
-        self.samples = 0
-
-    def add(self, task: TaskResult, quantile: float) -> None:
-        beyond = task.latency.count - quantile_rank(quantile, task.latency.count) + 1
-        if beyond <= len(task.worst):
-            for sample in task.worst[:beyond]:
-                self._count(sample.causes_ns, 1)
-        else:
-            self._count(task.causes_ns, task.latency.count)
-
-    def _count(self, causes_ns: Mapping[str, int], samples: int) -> None:
-        self.samples += samples
-        for cause, part in causes_ns.items():
-            self.totals[cause] = self.totals.get(cause, 0) + part
-
-    def means(self) -> dict[str, float]:
-        return {cause: total / self.samples for cause, total in self.totals.items()} if self.samples else {}

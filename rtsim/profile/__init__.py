@@ -14,7 +14,7 @@ from rtsim.profile.distributions import (
 from rtsim.profile.empirical import read_empirical
 from rtsim.profile.entries import Arrival, CostEntry, DistributionEntry, IdleEntry
 from rtsim.profile.load import builtin_profiles, load_profile
-from rtsim.profile.model import Costs, NoiseSource, Profile, VcpuExit, WorkItem
+from rtsim.profile.model import Costs, MemoryFault, NoiseSource, Profile, VcpuExit, WorkItem
 from rtsim.profile.tables import sample
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "IdleEntry",
     "Limited",
     "Lognormal",
+    "MemoryFault",
     "Mixture",
     "NoiseSource",
     "Profile",

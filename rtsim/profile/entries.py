@@ -221,6 +221,11 @@ class Arrival(StrictModel):
         entry = self.periodic.jitter if self.periodic else None
         return entry.distribution() if entry else None
 
+    def slowed(self, factor: int) -> Arrival:
+        """Return the Poisson process with `factor` times fewer arrivals."""
+        assert self.poisson is not None
+        return Arrival(poisson=Poisson(rate=self.poisson.rate / factor))
+
     def rate_hz(self) -> float:
         """Return the mean number of arrivals a second."""
         size = self.bursts.size if self.bursts else 1

@@ -14,7 +14,7 @@ from rtsim.inputs.yaml import Document, load_yaml
 from rtsim.profile.entries import FOLDER
 from rtsim.profile.model import Profile
 
-__all__ = ["builtin_profiles", "load_profile"]
+__all__ = ["builtin_profiles", "load_profile", "profile_data"]
 
 
 def builtin_profiles() -> list[str]:
@@ -55,6 +55,31 @@ def load_profile(
         lines = None
     source = str(path) if lines else f"{path} with profile_overrides"
     return validate(Profile, data, source, lines, context={FOLDER: path.parent})
+
+
+def profile_data(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return a profile as its file has it, not checked; names of files in it hold from everywhere.
+
+    Raises
+    ------
+    InputError
+        There is no such profile, or it is no YAML.
+    """
+    path = _path(name_or_path, ".")
+    data: dict[str, Any] = _with_whole_paths(load_yaml(path).data, path.parent.absolute())
+    return data
+
+
+def _with_whole_paths(data: Any, folder: Path) -> Any:
+    if isinstance(data, list):
+        return [_with_whole_paths(value, folder) for value in data]
+    if not isinstance(data, dict):
+        return data
+    files = {key: str(folder / value) for key, value in data.items() if key in _FILE_KEYS and isinstance(value, str)}
+    return {key: files.get(key) or _with_whole_paths(value, folder) for key, value in data.items()}
+
+
+_FILE_KEYS = ("empirical", "file")
 
 
 def _path(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:

@@ -19,6 +19,7 @@ __all__ = [
     "CLASSES",
     "Costs",
     "Factor",
+    "MemoryFault",
     "NoiseSource",
     "PageFault",
     "PreemptOff",
@@ -84,6 +85,10 @@ def _nothing() -> CostEntry:
     return CostEntry.model_validate({"constant": "0 us", "source": "not told apart from the other costs"})
 
 
+def _memory_share() -> Factor:
+    return Factor(value=0.3, source="assumed")
+
+
 def _one_microsecond() -> CostEntry:
     return CostEntry.model_validate({"constant": "1 us", "source": "assumed"})
 
@@ -114,19 +119,21 @@ class Costs(StrictModel):
     softirq_entry: CostEntry
     """Each softirq that is raised."""
     vm_exit: VmExit
-    """By reason: timer, io, hlt and external; ept is not used yet."""
+    """By reason: timer, io, hlt, external, and ept for a page that the guest has not touched before."""
     vm_entry: CostEntry
     """Back into the guest."""
     bql_hold: CostEntry
-    """Not used yet."""
+    """What the emulator thread computes, under QEMU's global lock, for a timer that it fires itself."""
     page_fault: PageFault
-    """Not used yet."""
+    """What the host does for a missing page, beyond the exit: allocate, clear or copy 4k or 2m, or read from swap."""
     preempt_off: PreemptOff
     """Kernel sections that cannot be preempted, by preemption model."""
     smt_speed: FactorEntry
     """Not used yet."""
     numa_remote: FactorEntry
-    """Not used yet."""
+    """Latency of memory on another node, over that of the own one."""
+    memory_share: FactorEntry = Field(default_factory=_memory_share)
+    """Share of the kernel's steps that is spent waiting for memory: what remote or contended memory makes longer."""
     schedule: CostEntry = Field(default_factory=_nothing)
     """From the end of an interrupt, or from blocking, to sched_switch."""
     preempt_fair: CostEntry = Field(default_factory=_nothing)
@@ -199,8 +206,8 @@ class NoiseSource(StrictModel):
     """Of softirqs: what is raised; net_rx where left out."""
     threaded: bool = True
     """Of interrupts: whether ``threadirqs`` and PREEMPT_RT make a thread of the handler."""
-    requires: tuple[Literal["preempt_rt"], ...] = ()
-    """What a kernel must be for it to exist."""
+    requires: tuple[Literal["preempt_rt", "ksm", "reclaim"], ...] = ()
+    """What must be for it to exist: a PREEMPT_RT kernel, KSM switched on, or memory so short that it is reclaimed."""
     scope: Literal["cpu", "machine"] = "cpu"
     removed_by: tuple[str, ...] = ()
     """Kernel arguments that free CPUs of it: see `Isolation.removed_by`."""
@@ -252,6 +259,30 @@ class VcpuExit(StrictModel):
     source: str = Field(min_length=1)
 
 
+class MemoryFault(StrictModel):
+    """Pages that a vCPU misses; whether it can depends on the guest's memory and the host's (`rtsim.scenario.memory`).
+
+    ``first_touch``: the guest's running code touches pages it had not, counted as pages of 4 KiB; ``collapse``:
+    khugepaged moves pages into a huge one; ``numa_hint``: NUMA balancing asks where a page is used; ``ksm``: a merged
+    page is written; ``swap``: a page has been reclaimed.
+    """
+
+    name: Name
+    reason: Literal["first_touch", "collapse", "numa_hint", "ksm", "swap"]
+    arrival: Arrival
+    """Per vCPU; of first_touch per second that it runs."""
+    vcpus: Literal["all", "rt", "other"] = "all"
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rate_of_touches(self) -> Self:
+        if self.reason == "first_touch" and self.arrival.poisson is None:
+            raise ValueError(
+                "expected arrival: {poisson: ...} with first_touch, whose rate depends on the size of pages"
+            )
+        return self
+
+
 class PollEntry(StrictModel):
     """A fixed time between two looks at a clock."""
 
@@ -280,6 +311,7 @@ class Profile(StrictModel):
     """Noise of the guest's own kernel, on the guest's CPUs."""
     emulator: tuple[WorkItem, ...] = ()
     vcpu_exits: tuple[VcpuExit, ...] = ()
+    memory_faults: tuple[MemoryFault, ...] = ()
 
     @model_validator(mode="after")
     def _guests_have_no_machine(self) -> Self:
@@ -290,7 +322,7 @@ class Profile(StrictModel):
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:
-        for section in ("noise", "guest_noise", "emulator", "vcpu_exits"):
+        for section in ("noise", "guest_noise", "emulator", "vcpu_exits", "memory_faults"):
             names = [entry.name for entry in getattr(self, section)]
             twice = [name for name in names if names.count(name) > 1]
             if twice:

@@ -14,6 +14,7 @@ from typing import Any
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text, write_whole
 from rtsim.measure.quantiles import quantile_name
+from rtsim.report.levers import levers_page
 from rtsim.report.markup import Html, document, escape, folded, microseconds, share, table
 from rtsim.report.parts import (
     causes_figure,
@@ -84,9 +85,11 @@ def report_page(data: Json, source: str = "result") -> str:
     """
     if data.get("schema") != 1:
         raise InputError(source, "schema", f"expected 1, found {data.get('schema')!r}")
-    if not ("rows" in data and "variants" in data) and "tasks" not in data:
+    if not ("rows" in data and "variants" in data) and "tasks" not in data and "levers" not in data:
         raise InputError(source, "", "expected the tasks of a result, or the rows and variants of a comparison")
     try:
+        if "levers" in data:
+            return levers_page(data)
         return comparison_page(data) if "variants" in data else result_page(data)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)

@@ -6,12 +6,14 @@ variants of a scenario that keep a name keep its noise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rtsim.engine import state
-from rtsim.engine.builder import Builder, Names
+from rtsim.engine.builder import DEFAULT_TRACE, Builder, Names
 from rtsim.engine.random import uniform_below
 from rtsim.engine.state import State
 from rtsim.inputs.errors import InputError
@@ -20,13 +22,15 @@ from rtsim.kernel.features import rule
 from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY
 from rtsim.kernel.softirqs import SOFTIRQ_VECTORS, softirq_threads
 from rtsim.nova import Placement
-from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
+from rtsim.profile import Arrival, DistributionEntry, IdleEntry, NoiseSource, Profile
 from rtsim.scenario.guests import Guest, guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
+from rtsim.scenario.memory import faults_of, remote_share, slowdown
 from rtsim.scenario.rules import scheduler_fields
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.sched_domains import engine_domains, guest_domains
+from rtsim.scenario.virtualisation import guest_fields, host_fields, vcpu_fields
 from rtsim.scenario.workloads import Machine, add_workload
 from rtsim.workload import Cgroups, WorkloadModel
 from rtsim.workload.policies import POLICIES
@@ -63,8 +67,8 @@ class Assembly:
         return {thread for name in observe for thread in self.together.get(name, (name,))}
 
 
-def assemble(scenario: Scenario) -> Assembly:
-    """Place the guests and lay out the state.
+def assemble(scenario: Scenario, *, trace_length: int = DEFAULT_TRACE) -> Assembly:
+    """Place the guests and lay out the state, with a trace of `trace_length` records (a power of two).
 
     Raises
     ------
@@ -76,7 +80,7 @@ def assemble(scenario: Scenario) -> Assembly:
     model = scenario.model
     host = Host.of(model.host, scenario.folder, scenario.source)
     guests = guests_of(scenario, host)
-    work = _Assembler(scenario, host)
+    work = _Assembler(scenario, host, trace_length)
     work.add_host()
     work.add_cgroups(guests)
     for guest in guests:
@@ -91,11 +95,11 @@ def assemble(scenario: Scenario) -> Assembly:
 
 
 class _Assembler:
-    def __init__(self, scenario: Scenario, host: Host) -> None:
+    def __init__(self, scenario: Scenario, host: Host, trace_length: int) -> None:
         self.scenario = scenario
         self.host = host
         self.seed = scenario.model.seed
-        self.builder = Builder(seed=self.seed)
+        self.builder = Builder(seed=self.seed, trace_length=trace_length)
         self.isolation = host.isolation
         self.together: dict[str, tuple[str, ...]] = {}
         self.tasks: dict[str, int] = {}
@@ -109,7 +113,9 @@ class _Assembler:
         ids = self.host.topology.cpu_ids
         if ids != tuple(range(len(ids))):
             raise InputError(self.scenario.source, "host.topology", "expected CPUs numbered from 0 without gaps")
-        self.kernel = self._add_kernel(self.host.kernel, len(ids))
+        self.kernel = self._add_kernel(
+            self.host.kernel, len(ids), slowdown(self.host), self._host_idle(), **host_fields(self.host.kernel)
+        )
         for cpu in ids:
             self._add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
@@ -152,11 +158,23 @@ class _Assembler:
                 phase_ns=self._phase(own, "random", REMOTE_TICK_NS),
             )  # fmt: skip
 
-    def _add_kernel(self, kernel: Kernel, cpus: int, *, guest: bool = False) -> int:
-        costs, table = self.host.profile.costs, self._table
-        # cyclictest holds /dev/cpu_dma_latency at 0
+    def _host_idle(self) -> list[tuple[str, IdleEntry]]:
+        """Return the host's idle states, shallow to deep; cyclictest holds /dev/cpu_dma_latency at 0."""
         polling = self.scenario.model.workload.cyclictest is not None
-        states = [] if guest else costs.idle_states(kernel.command_line, no_latency=polling)
+        return self.host.profile.costs.idle_states(self.host.kernel.command_line, no_latency=polling)
+
+    def _add_kernel(
+        self, kernel: Kernel, cpus: int, slower: float, states: Sequence[tuple[str, IdleEntry]] = (), **fields: Any
+    ) -> int:
+        """Add a kernel whose steps take `slower` times as long as the profile says.
+
+        `states` are its idle states; of a guest that idles, leaving them is the host's affair.
+        """
+        costs = self.host.profile.costs
+
+        def table(entry: DistributionEntry) -> int:
+            return self._table(entry, slower)
+
         return self.builder.kernel(
             cpus, **scheduler_fields(kernel, cpus), context_switch=table(costs.context_switch),
             syscall_exit=table(costs.syscall_exit), irq_entry=table(costs.irq_entry), timer_irq=table(costs.timer_irq),
@@ -166,15 +184,15 @@ class _Assembler:
             cgroup_level=table(costs.cgroup_level), irq_thread_hard=table(costs.irq_thread_hard),
             ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit),
             enqueue_remote=table(costs.enqueue_remote),
-            idle_polls=int(bool(states) and states[0][0] == "poll"),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
-            vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io")],
-            # a guest that idles halts: leaving that is the host's affair
+            vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io", "ept")],
             idle_exit=[(entry.residency, table(entry)) for _, entry in states] or self.builder.constant(0),
+            **{"idle_polls": int(bool(states) and states[0][0] == "poll"), **fields},
         )  # fmt: skip
 
-    def _table(self, entry: DistributionEntry) -> int:
-        return self.builder.table(entry.distribution().table())
+    def _table(self, entry: DistributionEntry, slower: float = 1.0) -> int:
+        quantiles = entry.distribution().table()
+        return self.builder.table(quantiles if slower == 1.0 else np.rint(quantiles * slower))
 
     def add_host_noise(self) -> None:
         for source, cpus in self.host.noise_on(self.isolation):
@@ -282,7 +300,12 @@ class _Assembler:
             cpus = placement.vcpu_pins.get(vcpu) or everywhere
             self._existing(cpus, f"guests.{guest.name}: vcpupin {vcpu}")
             group = self._thread_group(guest, f"vcpu{vcpu}", policy)
-            rows.append(self.builder.vcpu(name, self.kernel, cpus, POLICIES[policy], priority, lock=lock, group=group))
+            rows.append(
+                self.builder.vcpu(
+                    name, self.kernel, cpus, POLICIES[policy], priority, lock=lock, group=group,
+                    **vcpu_fields(self.host.kernel, guest.model.timer_delivery),
+                )
+            )  # fmt: skip
             self._name_task(name, rows[-1])
         name = f"{guest.name}/emulator"
         cpus = placement.emulator_cpus or placement.floating_cpus or everywhere
@@ -305,7 +328,8 @@ class _Assembler:
     def add_guest(self, guest: Guest) -> None:
         """Add the guest's kernel and CPUs, its workload and noise, and what occupies its emulator."""
         rows = self.vcpus[guest.name]
-        kernel = self._add_kernel(guest.kernel, len(rows), guest=True)
+        slower = slowdown(self.host, remote_share(guest, self.host))
+        kernel = self._add_kernel(guest.kernel, len(rows), slower, **self._guest_fields(guest))
         isolation = guest.kernel.isolation(range(len(rows)))
         for cpu, carrier in enumerate(rows):
             self._add_cpu(guest.name, kernel, guest.kernel, isolation, cpu, carrier)
@@ -314,6 +338,7 @@ class _Assembler:
         )
         self._add_kernel_threads(guest.name, kernel, guest.kernel, isolation)
         self._add_guest_noise(guest, kernel, isolation)
+        self._add_memory_faults(guest)
         workload = guest.model.workload
         cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)
         machine = Machine(
@@ -321,6 +346,13 @@ class _Assembler:
             isolation.root_domains, guest.measured_vcpus(), cgroups, cgroups.add(self.builder),
         )  # fmt: skip
         self._add_workload(machine, workload)
+
+    def _guest_fields(self, guest: Guest) -> dict[str, Any]:
+        fields = guest_fields(guest.kernel, guest.model.timer_delivery)
+        if guest.model.timer_delivery == "emulator":
+            fields["timer_task"] = self.emulators[guest.name]
+            fields["timer_work"] = self._table(self.host.profile.costs.bql_hold)
+        return fields
 
     def _add_guest_noise(self, guest: Guest, kernel: int, isolation: Isolation) -> None:
         profile: Profile = self.host.profile
@@ -340,6 +372,16 @@ class _Assembler:
                         name, state.NOISE_EXIT, task=task, duration=self._table(exits.duration),
                         **self._arrival(name, exits.arrival),
                     )  # fmt: skip
+
+    def _add_memory_faults(self, guest: Guest) -> None:
+        for found in faults_of(guest, self.host):
+            name = f"{guest.name}/vcpu{found.vcpu}/memory/{found.fault.name}"
+            cost = self.builder.constant(0) if found.cost is None else self._table(found.cost)
+            reason = found.fault.reason
+            self.builder.source(
+                name, state.NOISE_FAULT, task=self.vcpus[guest.name][found.vcpu], duration=cost,
+                lasting=reason != "first_touch", on_disk=reason == "swap", **self._arrival(name, found.arrival),
+            )  # fmt: skip
 
     # ---- observation ----------------------------------------------------------------------------------------
 

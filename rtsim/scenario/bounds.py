@@ -123,7 +123,7 @@ def _timer_late(s: State, task: int) -> int | None:
     None if hrtimer_interrupt gave up on its timers.
     """
     t = s.tasks[task]
-    if t["mode"] != es.NOT_VCPU:
+    if t["mode"] != es.NOT_VCPU and not _reads_pages(s, task):
         return 0
     late = 0
     for cpu in _timer_cpus(s, task):
@@ -133,6 +133,11 @@ def _timer_late(s: State, task: int) -> int | None:
             return None
         late = max(late, wait)
     return int(t["slack"]) + late if s.cpus[t["cpu"]]["hang_until"] == 0 else None
+
+
+def _reads_pages(s: State, vcpu: int) -> bool:
+    """Return whether a vCPU may sleep until a page of its guest has been read, which a timer stands for."""
+    return bool(((s.sources["task"] == vcpu) & (s.sources["on_disk"] == 1)).any())
 
 
 def _timer_cpus(s: State, task: int) -> list[int]:

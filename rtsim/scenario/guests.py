@@ -10,6 +10,7 @@ from typing import Any
 from rtsim.kernel import Kernel
 from rtsim.nova import Flavor, Image, Placement, host_warnings
 from rtsim.scenario.host import Host, kernel_of
+from rtsim.scenario.overrides import overridden
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.schema import GuestModel
 
@@ -35,7 +36,7 @@ class Guest:
 
     def schedule(self, vcpu: int) -> tuple[str, int]:
         """Return policy and priority of a vCPU's thread."""
-        if vcpu not in self.placement.rt_vcpus:
+        if vcpu not in self.placement.rt_vcpus or self.model.overrides.vcpusched == "other":
             return "other", 0
         default = (self.placement.rt_policy, self.placement.rt_priority)
         return self.placement.rt_priorities.get(vcpu, default)
@@ -76,6 +77,7 @@ def guests_of(scenario: Scenario, host: Host) -> tuple[Guest, ...]:
             flavor = Flavor.from_openstack(_source(model.flavor, scenario.folder))
             placement = compute.place(flavor, Image.from_openstack(_source(model.image, scenario.folder)))
             compute = compute.claim(placement)
+        placement = overridden(placement, model.overrides, host.topology.cpu_ids)
         kernel = kernel_of(model.kernel, f"{scenario.source}: {place}.kernel")
         shared = frozenset(compute.conf.shared_cpus() or ())
         warnings = (*placement.warnings, *_host_warnings(placement, host))

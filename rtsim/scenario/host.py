@@ -14,7 +14,14 @@ from rtsim.kernel.tuned import ThreadRule, TunedProfile, read_tuned
 from rtsim.nova import ComputeHost, NovaConf
 from rtsim.profile import NoiseSource, Profile, load_profile
 from rtsim.scenario.measured import is_device, measured_noise
-from rtsim.scenario.schema import TOPOLOGY_FILES, HostModel, InterruptsModel, KernelModel, TopologyModel
+from rtsim.scenario.schema import (
+    TOPOLOGY_FILES,
+    HostModel,
+    InterruptsModel,
+    KernelModel,
+    MemoryModel,
+    TopologyModel,
+)
 from rtsim.scenario.who import Who, who_can_preempt
 from rtsim.topology import (
     SchedDomain,
@@ -46,6 +53,7 @@ class Host:
     """Kernel threads whose policy tuned changes."""
     interrupts: tuple[InterruptSource, ...] = ()
     """Measured interrupts; empty: not measured."""
+    memory: MemoryModel = field(default_factory=MemoryModel)
 
     @classmethod
     def of(cls, model: HostModel, folder: Path, source: str) -> Host:
@@ -72,6 +80,7 @@ class Host:
             masks=_with_cpusets(masks, model, kernel, topology, f"{source}: host.cpusets"),
             thread_rules=tuned.threads if tuned else (),
             interrupts=_interrupts(model.interrupts, folder) if model.interrupts else (),
+            memory=model.memory,
         )
 
     @property
@@ -93,11 +102,18 @@ class Host:
             A source names CPUs that the host does not have.
         """
         where = isolation or self.isolation
-        found = self.profile.noise_on(where, len(self.topology.cpu_ids))
+        placed = self.profile.noise_on(where, len(self.topology.cpu_ids))
+        found = [(source, cpus) for source, cpus in placed if self._has(source)]
         if not self.interrupts:
             return found
         kept = [(source, cpus) for source, cpus in found if not is_device(source)]
         return kept + measured_noise(self.interrupts, self.profile, where)
+
+    def _has(self, source: NoiseSource) -> bool:
+        there = {
+            "preempt_rt": self.kernel.preempt == "rt", "ksm": self.memory.ksm, "reclaim": self.memory.committed > 1,
+        }  # fmt: skip
+        return all(there[name] for name in source.requires)
 
     def scheduling_domains(self) -> dict[int, tuple[SchedDomain, ...]]:
         """Return the scheduling domains of each CPU, bottom up; isolated CPUs have none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -13,6 +13,8 @@ from rtsim.measure.histogram import LogLinearHistogram
 from rtsim.scenario.bounds import Bound, largest
 
 __all__ = ["Result", "TaskResult", "WorstSample", "merge_results"]
+
+Key = TypeVar("Key")
 
 SCHEMA = 1
 HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
@@ -51,8 +53,12 @@ class TaskResult:
     switches_voluntary: int
     switches_involuntary: int
     migrations: int
+    run_delay_ns: int
+    """Time it waited for a CPU (``/proc/PID/schedstat``); of a vCPU, what the guest sees as steal."""
     causes_ns: Mapping[str, int]
     worst: tuple[WorstSample, ...]
+    cpu_times_ns: Mapping[int, int] = field(default_factory=dict)
+    """Of a host's task that may use several CPUs: its time on each."""
 
     @property
     def latency(self) -> LogLinearHistogram:
@@ -63,17 +69,14 @@ class TaskResult:
         """Return this and `others` as one: histograms and counts added, the worst samples of all."""
         result = self
         for other in others:
-            causes = {
-                cause: result.causes_ns.get(cause, 0) + other.causes_ns.get(cause, 0)
-                for cause in dict.fromkeys([*result.causes_ns, *other.causes_ns])
-            }
             worst = sorted([*result.worst, *other.worst], key=lambda sample: -sample.latency_ns)[:WORST]
             result = replace(
                 result,
                 cpus=tuple(sorted({*result.cpus, *other.cpus})),
                 histograms={name: result.histograms[name].merge(other.histograms[name]) for name in HISTOGRAMS},
-                causes_ns=causes,
+                causes_ns=_added(result.causes_ns, other.causes_ns),
                 worst=tuple(worst),
+                cpu_times_ns=_added(result.cpu_times_ns, other.cpu_times_ns),
                 **{name: getattr(result, name) + getattr(other, name) for name in COUNTS},
             )
         return result
@@ -85,18 +88,26 @@ class TaskResult:
             "cpus": list(self.cpus),
             **{name: self.histograms[name].to_dist() for name in HISTOGRAMS},
             "cpu_time_ns": self.cpu_time_ns,
+            "cpu_times_ns": {str(cpu): ns for cpu, ns in sorted(self.cpu_times_ns.items())},
             "cpu_share": self.cpu_time_ns / duration_ns,
             "wakeups": self.wakeups,
             "skipped": self.skipped,
             "switches_voluntary": self.switches_voluntary,
             "switches_involuntary": self.switches_involuntary,
             "migrations": self.migrations,
+            "run_delay_ns": self.run_delay_ns,
             "causes_ns": dict(self.causes_ns),
             "worst": [sample.to_json() for sample in self.worst],
         }
 
 
-COUNTS = ("cpu_time_ns", "wakeups", "skipped", "switches_voluntary", "switches_involuntary", "migrations")
+def _added(one: Mapping[Key, int], other: Mapping[Key, int]) -> dict[Key, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in dict.fromkeys([*one, *other])}
+
+
+COUNTS = (
+    "cpu_time_ns", "wakeups", "skipped", "switches_voluntary", "switches_involuntary", "migrations", "run_delay_ns",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

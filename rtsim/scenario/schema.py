@@ -17,6 +17,8 @@ __all__ = [
     "HostModel",
     "InterruptsModel",
     "KernelModel",
+    "MemoryModel",
+    "OverridesModel",
     "ScenarioModel",
     "TopologyModel",
     "TunedModel",
@@ -61,7 +63,8 @@ class KernelModel(StrictModel):
     hz: int = 250
     cmdline: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
-    """Build options: `rt_group_sched` and `irq_time_accounting`, both false in Debian's kernels."""
+    """Build options: `rt_group_sched`, `irq_time_accounting` and, of guests, `paravirt_time_accounting`; all false in
+    Debian's kernels."""
     sysctl: dict[str, Any] = Field(default_factory=dict)
     ablate: tuple[str, ...] = ()
     """Rules left out, one at a time, to see what each explains; for validation only."""
@@ -90,6 +93,19 @@ class InterruptsModel(StrictModel):
     affinity: str | None = None
 
 
+class MemoryModel(StrictModel):
+    """What the host does with its memory."""
+
+    transparent_hugepage: Literal["always", "madvise", "never"] | None = None
+    """By default as the command line says, always without."""
+    ksm: bool = False
+    """Whether ksmd merges equal pages (``/sys/kernel/mm/ksm/run``)."""
+    committed: float = Field(default=1.0, gt=0, le=100)
+    """Memory in use by guests and programs over what there is; above 1 the host reclaims pages all the time."""
+    bandwidth: float = Field(default=0.0, ge=0, le=0.95)
+    """Share of the memory bandwidth that programs other than the measured ones use."""
+
+
 class HostModel(StrictModel):
     """One compute node."""
 
@@ -100,9 +116,24 @@ class HostModel(StrictModel):
     interrupts: InterruptsModel | None = None
     cgroups: Literal["libvirt", "flat"] = "libvirt"
     """Of guests' threads: as libvirt makes them (``/machine.slice/NAME.scope/libvirt/vcpu0``), or none."""
+    memory: MemoryModel = MemoryModel()
     profile: str = "tuned"
     profile_overrides: dict[str, Any] = Field(default_factory=dict)
     nova: dict[str, Any] = Field(default_factory=dict)
+
+
+class OverridesModel(StrictModel):
+    """What is changed about a guest after Nova has placed it, as in its domain XML."""
+
+    vcpupin: Cpus | Literal["all"] | None = None
+    """Host CPUs that all vCPUs float over; its memory is then bound to no node."""
+    emulatorpin: Cpus | Literal["all", "vcpus"] | None = None
+    """Host CPUs of the emulator thread; vcpus: those of all vCPUs, realtime ones too."""
+    vcpusched: Literal["other", "fifo"] | None = None
+    """Policy of the realtime vCPUs; of all but vCPU 0 where the flavor has none."""
+    hugepages: Literal["none", "2 MiB", "1 GiB"] | None = None
+    locked: bool | None = None
+    nosharepages: bool | None = None
 
 
 class GuestModel(StrictModel):
@@ -112,7 +143,10 @@ class GuestModel(StrictModel):
     flavor: str | dict[str, Any] | None = None
     domain: str | None = None
     image: str | dict[str, Any] = Field(default_factory=dict)
+    overrides: OverridesModel = OverridesModel()
     kernel: KernelModel = KernelModel()
+    timer_delivery: Literal["kvm", "emulator"] = "kvm"
+    """Who fires the guest's timers: KVM, or the emulator thread, as QEMU without KVM does."""
     workload: WorkloadModel = WorkloadModel(cyclictest=CyclictestModel())
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 POLICY_NAMES = {number: name for name, number in POLICIES.items()}
 BUCKETS = ("task_ns", "irq_ns", "softirq_ns", "hardware_ns", "idle_ns")
-TASK_COUNTS = ("cpu_ns", "wakeups", "skipped", "voluntary", "involuntary", "migrations")
+TASK_COUNTS = ("cpu_ns", "wakeups", "skipped", "voluntary", "involuntary", "migrations", "run_delay")
 
 
 def simulate(scenario: Scenario, *, clock: Clock = "compiled", progress: Progress | None = None) -> Result:
@@ -102,7 +102,17 @@ def _counters(assembly: Assembly) -> Counters:
     return {
         **{name: np.array(s.cpus[name]) for name in BUCKETS},
         **{name: np.array(s.tasks[name]) for name in TASK_COUNTS},
+        "cpu_times": _cpu_times(s),
     }
+
+
+def _cpu_times(s: state.State) -> np.ndarray[Any, Any]:
+    """Return the time of each task that may use several CPUs on each host CPU, in ns, as rows of `State.cpu_times`."""
+    times = np.array(s.cpu_times)
+    spread = s.tasks["times_row"] >= 0
+    rows, cpus = s.tasks["times_row"][spread], s.tasks["cpu"][spread]
+    times[rows, cpus] += s.tasks["cpu_ns"][spread] - s.tasks["ns_before"][spread]
+    return times
 
 
 def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Result:
@@ -112,7 +122,8 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
     if m["broken_causes"]:
         raise RtsimError(f"{scenario.source}: causes of {m['broken_causes']} samples do not sum to their latency")
     told = assembly.told(scenario.model.observe)
-    tasks = {name: _task(assembly, row, before, name in told) for row, name in enumerate(names.tasks)}
+    times = _cpu_times(s) - before["cpu_times"]
+    tasks = {name: _task(assembly, row, before, times, name in told) for row, name in enumerate(names.tasks)}
     for together, threads in assembly.together.items():
         if len(threads) > 1:
             tasks[together] = tasks[threads[0]].merged(tasks[thread] for thread in threads[1:])
@@ -142,7 +153,7 @@ def _bounds(assembly: Assembly) -> dict[str, Bound]:
     return bounds
 
 
-def _task(assembly: Assembly, row: int, before: Counters, told: bool) -> TaskResult:
+def _task(assembly: Assembly, row: int, before: Counters, times: np.ndarray[Any, Any], told: bool) -> TaskResult:
     s = assembly.state
     task = s.tasks[row]
     watch = int(task["watch"])
@@ -157,9 +168,16 @@ def _task(assembly: Assembly, row: int, before: Counters, told: bool) -> TaskRes
         switches_voluntary=counts["voluntary"],
         switches_involuntary=counts["involuntary"],
         migrations=counts["migrations"],
+        run_delay_ns=counts["run_delay"],
+        cpu_times_ns=_by_cpu(times, int(task["times_row"])),
         causes_ns=_causes(assembly, s.cause_totals[watch]) if told else {},
         worst=_worst(assembly, watch) if told else (),
     )
+
+
+def _by_cpu(times: np.ndarray[Any, Any], row: int) -> dict[int, int]:
+    """Return the times of one row that are not zero, by CPU."""
+    return {} if row < 0 else {int(cpu): int(times[row, cpu]) for cpu in np.flatnonzero(times[row])}
 
 
 def _cpus(words: np.ndarray[Any, Any]) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ PHRASES = {
     "vm_exit": "the vCPU left the guest",
     "vm_entry": "the vCPU entered the guest",
     "emulator": "the vCPU waited for QEMU and its lock",
+    "memory": "the host looked for pages of the guest",
 }
 
 Record = tuple[int, int, int, int, int]

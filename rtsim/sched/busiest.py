@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtsim.engine.jit import handler
 from rtsim.engine.state import NEWLY_IDLE, NONE, NOT_IDLE, SD_NUMA, SD_PREFER_SIBLING, SD_SHARE_LLC, State
-from rtsim.sched.cpus import CAPACITY, capacity_of, load_of
+from rtsim.sched.cpus import CAPACITY, capacity_of, jiffies, load_of, update_cpu_capacity
 from rtsim.sched.detach import MIGRATE_LOAD, MIGRATE_TASK, MIGRATE_UTIL
 from rtsim.sched.group_stats import (
     BUSIEST,
@@ -24,6 +24,7 @@ from rtsim.sched.group_stats import (
 __all__ = ["adjust_numa_imbalance", "find_busiest_group", "find_busiest_queue"]
 
 NUMA_IMBALANCE_MIN = 2
+MS = 1_000_000
 
 
 # ---- statistics of a domain -----------------------------------------------------------------------------------------
@@ -39,6 +40,9 @@ def _update_sd_lb_stats(s: State) -> None:
     lb.total_load = lb.total_capacity = 0
     util = 0
     overload = False
+    has_child = s.cpus[d.cpu].domain != lb.domain
+    if not has_child:
+        _refresh_capacity(s, d.cpu)
     for step in range(d.group_count):
         group = d.first_group + (d.local_group + step) % d.group_count
         row = LOCAL if group == lb.local else CANDIDATE
@@ -50,12 +54,23 @@ def _update_sd_lb_stats(s: State) -> None:
         lb.total_load += g.load
         lb.total_capacity += g.capacity
         util += g.util
-    has_child = s.cpus[d.cpu].domain != lb.domain
     lb.prefer_sibling = int(has_child and s.domains[lb.domain - 1].sd_flags & SD_PREFER_SIBLING != 0)
     if d.parent < 0:
         s.kernels[s.cpus[d.cpu].kernel].overload = int(overload)
     if lb.idle != NEWLY_IDLE:
         _update_idle_cpu_scan(s, util)
+
+
+@handler
+def _refresh_capacity(s: State, cpu: int) -> None:
+    """Work out the capacity of the balancing `cpu`, new idle once in a balancing interval (update_group_capacity)."""
+    c = s.cpus[cpu]
+    k = s.kernels[c.kernel]
+    now = jiffies(s, cpu)
+    if s.lb[0].idle == NEWLY_IDLE and now < c.capacity_due:
+        return
+    c.capacity_due = now + max(-(-s.domains[c.domain].interval * MS // k.tick_ns), 1)
+    update_cpu_capacity(s, cpu)
 
 
 @handler

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rtsim.engine import trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
+    DEADLINE,
     FIFO,
     RESCHED,
     RESCHED_LAZY,
@@ -27,6 +28,7 @@ from rtsim.sched import (
     classes,
     cpus,
     deadline,
+    dl_push_pull,
     fair,
     fair_server,
     migrate,
@@ -58,7 +60,7 @@ __all__ = [
 ]
 
 
-@handler
+@inlined
 def try_to_wake_up(s: State, task: int, here: int) -> None:
     """Make `task` runnable, called by code on CPU `here`; sleepers only, others are awake already."""
     t = s.tasks[task]
@@ -107,7 +109,7 @@ def wake_pending(s: State, cpu: int) -> int:
     return -1
 
 
-@handler
+@inlined
 def wake_up(s: State, task: int, here: int) -> int:
     """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
     try_to_wake_up(s, task, here)
@@ -122,7 +124,7 @@ def wake_up(s: State, task: int, here: int) -> int:
     return work
 
 
-@handler
+@inlined
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr
@@ -150,7 +152,7 @@ def task_tick(s: State, cpu: int) -> None:
     if s.cpus[cpu].need_resched == RESCHED_LAZY:  # it waits for the tick at most
         s.cpus[cpu].need_resched = RESCHED
     classes.task_tick(s, cpu)
-    if s.kernels[s.cpus[cpu].kernel].spread == 1:
+    if cpus.is_balanced(s, cpu):
         pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
         nohz.trigger_load_balance(s, cpu)
 
@@ -187,9 +189,10 @@ def run_sched_timer(s: State, timer: int) -> None:
         fair_server.end_wait(s, t.entity)
     elif t.kind == T_DEADLINE:
         deadline.end_throttle(s, t.entity)
+        dl_push_pull.push_dl_task(s, s.tasks[t.entity].cpu)
 
 
-@handler
+@inlined
 def pick_next_task(s: State, cpu: int) -> int:
     """Take the mark off and return the task to run next, -1 for idle; the running task competes if still runnable."""
     c = s.cpus[cpu]
@@ -202,7 +205,7 @@ def pick_next_task(s: State, cpu: int) -> int:
         _run_stopper(s, cpu)
     _pull_realtime(s, cpu)
     picked = classes.pick_task(s, cpu)
-    if picked < 0 and s.kernels[c.kernel].spread == 1 and newidle.newidle_balance(s, cpu):
+    if picked < 0 and cpus.is_balanced(s, cpu) and newidle.newidle_balance(s, cpu):
         picked = classes.pick_task(s, cpu)
     c.need_resched = 0  # also of marks that the pick itself has made
     c.clock_skip = 0
@@ -211,9 +214,12 @@ def pick_next_task(s: State, cpu: int) -> int:
 
 @handler
 def _pull_realtime(s: State, cpu: int) -> None:
-    """Pull realtime tasks if one is about to leave `cpu` to something weaker (balance_rt)."""
+    """Pull deadline or realtime tasks if one leaves `cpu` to something weaker (balance_dl, balance_rt)."""
     curr = s.cpus[cpu].curr
-    if curr >= 0 and s.tasks[curr].policy <= RR and s.tasks[curr].state != RUNNABLE:
+    gives_up = dl_push_pull.leaves_deadline_class(s, curr)
+    if gives_up:
+        dl_push_pull.pull_dl_task(s, cpu)
+    if curr >= 0 and s.tasks[curr].policy <= RR and (gives_up or s.tasks[curr].state != RUNNABLE):
         push_pull.pull_rt_task(s, cpu, s.tasks[curr].prio)
 
 
@@ -229,11 +235,11 @@ def _run_stopper(s: State, cpu: int) -> None:
         classes.set_next_task(s, cpu, curr)
 
 
-@handler
+@inlined
 def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
     """Put `prev` back or away and take `picked` out of its queue: it is the current task from now on."""
-    spread = s.kernels[s.cpus[cpu].kernel].spread == 1
-    if spread:
+    balanced = cpus.is_balanced(s, cpu)
+    if balanced:
         pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
     if prev >= 0 and s.tasks[prev].cpu != cpu:  # the stopper has put it back, and away
         classes.set_next_task(s, cpu, picked)
@@ -248,8 +254,10 @@ def switch_tasks(s: State, cpu: int, prev: int, picked: int) -> None:
         s.tasks[prev].voluntary += int(s.tasks[prev].state != RUNNABLE)
         s.tasks[prev].involuntary += int(s.tasks[prev].state == RUNNABLE)
     update_tick(s, cpu)
-    if picked < 0 and spread:
+    if picked < 0 and balanced:
         select.note_idle_core(s, cpu)
         nohz.enter_idle(s, cpu)
     elif picked >= 0 and s.cpus[cpu].rt_pushable > 0 and FIFO <= s.tasks[picked].policy <= RR:
         push_pull.push_rt_tasks(s, cpu)
+    elif picked >= 0 and s.cpus[cpu].dl_nr_running > 1 and s.tasks[picked].policy == DEADLINE:
+        dl_push_pull.push_dl_tasks(s, cpu)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine.jit import handler
-from rtsim.engine.state import DEADLINE, RR, RUNNABLE, State
+from rtsim.engine.state import CAPACITY, DEADLINE, RR, RUNNABLE, State
 from rtsim.sched import pelt
 
 __all__ = [
@@ -14,15 +14,14 @@ __all__ = [
     "core_is_idle",
     "idle_cpu",
     "in_domain",
+    "is_balanced",
     "jiffies",
     "load_of",
     "runs_realtime",
     "sched_idle_cpu",
     "shares_cache",
+    "update_cpu_capacity",
 ]
-
-CAPACITY = 1024
-"""Capacity of a CPU that fair tasks have to themselves (SCHED_CAPACITY_SCALE)."""
 
 
 @handler
@@ -36,6 +35,13 @@ def allowed_on(s: State, task: int, cpu: int) -> bool:
     """Return whether the affinity mask of `task` holds `cpu`."""
     bit = cpu - s.kernels[s.tasks[task].kernel].cpu_base
     return (s.tasks[task].allowed[bit >> 6] >> (bit & 63)) & 1 == 1
+
+
+@handler
+def is_balanced(s: State, cpu: int) -> bool:
+    """Return whether `cpu` takes part in balancing: some task has a choice, and the CPU is in a scheduling domain."""
+    c = s.cpus[cpu]
+    return c.domain >= 0 and s.kernels[c.kernel].spread == 1
 
 
 @handler
@@ -100,9 +106,12 @@ def runs_realtime(s: State, cpu: int) -> bool:
 
 @handler
 def capacity_of(s: State, cpu: int) -> int:
-    """Return what realtime and deadline tasks leave of `cpu` to fair ones, of `CAPACITY` (scale_rt_capacity).
+    """Return what realtime and deadline tasks left of `cpu` to fair ones when it last balanced, of `CAPACITY`."""
+    return s.cpus[cpu].capacity
 
-    It is worked out when asked for, not at the last balancing; interrupts are not taken off.
-    """
+
+@handler
+def update_cpu_capacity(s: State, cpu: int) -> None:
+    """Work out what realtime and deadline tasks leave of `cpu`; interrupts are not taken off (scale_rt_capacity)."""
     pelt.update_rt(s, cpu, runs_realtime(s, cpu))
-    return max(CAPACITY - s.cpus[cpu].rt_avg, 1)
+    s.cpus[cpu].capacity = max(CAPACITY - s.cpus[cpu].rt_avg, 1)

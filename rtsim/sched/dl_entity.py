@@ -66,7 +66,9 @@ def _rq_clock(s: State, entity: int) -> int:
 @handler
 def _count(s: State, entity: int, change: int) -> None:
     c = s.cpus[cpu_of(s, entity)]
+    before = c.dl_nr_running
     c.dl_nr_running += change
+    s.kernels[c.kernel].dl_overloaded += int(c.dl_nr_running > 1) - int(before > 1)
     if not is_server(s, entity) or s.kernels[c.kernel].fair_server_idle_wait == 0:
         c.nr_running += change  # until idle-wait came, a server that may run counted as a task
 

@@ -5,7 +5,7 @@ CFS and EEVDF share everything but the rules of one queue, which `cfs` and `eevd
 
 from __future__ import annotations
 
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import BATCH, NEVER, NONE, OTHER, State
 from rtsim.sched import bandwidth, cfs, eevdf, fair_server, runtime, tasklist, tree
 from rtsim.sched.account import update_curr
@@ -320,7 +320,7 @@ def _run_next(s: State, cpu: int, task: int) -> None:
         tasklist.link(s, tasklist.fair_list(cpu), task, True)
 
 
-@handler
+@inlined
 def put_prev_task_fair(s: State, task: int) -> None:
     """Return `task`, which ran, and its groups to their queues, as far as they are still runnable."""
     entity = task
@@ -329,7 +329,7 @@ def put_prev_task_fair(s: State, task: int) -> None:
         entity = parent(s, entity)
 
 
-@handler
+@inlined
 def set_next_task_fair(s: State, cpu: int, task: int) -> None:
     """Take `task`, which is to run, and its groups out of their queues and start their accounts."""
     _run_next(s, cpu, task)
@@ -340,7 +340,7 @@ def set_next_task_fair(s: State, cpu: int, task: int) -> None:
         entity = parent(s, entity)
 
 
-@handler
+@inlined
 def switch_within(s: State, cpu: int, prev: int, following: int) -> None:
     """Switch between two fair tasks, touching only the levels that change: what they share runs on."""
     _run_next(s, cpu, following)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from rtsim.engine import observe, trace
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import CFS, RESCHED, RUNNABLE, TR_MIGRATE, State
 from rtsim.engine.timers import update_tick
 from rtsim.kvm import polling
 from rtsim.sched import classes, fair, pelt, resched
 
-__all__ = ["activate_task", "attach_task", "detach_task", "move_task", "note_queued_at", "set_task_cpu", "wakeup_preempt"]
+__all__ = [
+    "activate_task",
+    "attach_task",
+    "detach_task",
+    "move_task",
+    "note_queued_at",
+    "set_task_cpu",
+    "wakeup_preempt",
+]
 
 
-@handler
+@inlined
 def set_task_cpu(s: State, task: int, cpu: int) -> None:
     """Move a task that is in no queue to `cpu`, and with it the samples that wait for it."""
     t = s.tasks[task]
@@ -28,6 +36,9 @@ def set_task_cpu(s: State, task: int, cpu: int) -> None:
             resched.update_rq_clock(s, old)
             pelt.detach(s, task)
     t.migrations += 1
+    if t.times_row >= 0:
+        s.cpu_times[t.times_row, old] += t.cpu_ns - t.ns_before
+        t.ns_before = t.cpu_ns
     t.cpu = cpu
     observe.follow(s, task)
     if t.guest_cpu >= 0 and t.waits_for_lock == 0:
@@ -47,7 +58,7 @@ def _end_idle(s: State, cpu: int) -> None:
     c.idle_stamp = 0
 
 
-@handler
+@inlined
 def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
     """Queue a runnable `task` on `cpu`, whose clock has been read."""
     _end_idle(s, cpu)
@@ -56,7 +67,7 @@ def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
     _note_queued(s, cpu)
 
 
-@handler
+@inlined
 def note_queued_at(s: State, task: int) -> None:
     """Note that `task` has slept up to now, and waits from now on unless it is still on its CPU."""
     t = s.tasks[task]
@@ -76,7 +87,7 @@ def _note_queued(s: State, cpu: int) -> None:
         polling.note_other(s, cpu)
 
 
-@handler
+@inlined
 def wakeup_preempt(s: State, cpu: int, task: int) -> None:
     """Mark `cpu` if `task`, just queued there, is to run instead of what runs."""
     c = s.cpus[cpu]

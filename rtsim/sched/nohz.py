@@ -23,6 +23,7 @@ def enter_idle(s: State, cpu: int) -> None:
     if c.domain < 0:
         return
     k = s.kernels[c.kernel]
+    c.has_blocked = 1
     k.nohz_has_blocked = 1
     if c.nohz_idle == 1:
         return
@@ -153,11 +154,24 @@ def nohz_idle_balance(s: State, cpu: int) -> None:
 
 @handler
 def _balance_for(s: State, cpu: int, now: int, kick: int) -> int:
-    """Age the load of the idle `cpu` and balance it if due; return when it is due next."""
+    """Age the load of the idle `cpu`, if it has any, and balance it if due; return when it is due next."""
+    c = s.cpus[cpu]
+    if c.has_blocked == 1:
+        _age(s, cpu, now)
+        s.kernels[c.kernel].nohz_has_blocked |= c.has_blocked
+    if now >= c.next_balance and kick & NOHZ_BALANCE_KICK:
+        resched.update_rq_clock(s, cpu)
+        rebalance_domains(s, cpu, CPU_IDLE)
+    return c.next_balance
+
+
+@handler
+def _age(s: State, cpu: int, now: int) -> None:
+    """Age the load of the idle `cpu`, at most once a tick (update_nohz_stats)."""
+    c = s.cpus[cpu]
+    if now <= c.blocked_updated:
+        return
+    c.blocked_updated = now
     resched.update_rq_clock(s, cpu)
     update_queue(s, cpu, True)
-    if s.cfs_rqs[cpu].load_avg + s.cfs_rqs[cpu].util_avg > 0:
-        s.kernels[s.cpus[cpu].kernel].nohz_has_blocked = 1
-    if now >= s.cpus[cpu].next_balance and kick & NOHZ_BALANCE_KICK:
-        rebalance_domains(s, cpu, CPU_IDLE)
-    return s.cpus[cpu].next_balance
+    c.has_blocked = int(s.cfs_rqs[cpu].load_avg + s.cfs_rqs[cpu].util_avg > 0)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from rtsim.engine.jit import handler
-from rtsim.engine.state import FIFO, OTHER, RR, State
-from rtsim.sched import idlest, push_pull, select
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.state import DEADLINE, FIFO, OTHER, RR, State
+from rtsim.sched import dl_push_pull, idlest, push_pull, select
 from rtsim.sched.cpus import allowed_on
 
 __all__ = ["select_first_rq", "select_task_rq"]
 
 
-@handler
+@inlined
 def select_task_rq(s: State, task: int, here: int) -> int:
     """Return the CPU that `task`, woken by code on CPU `here`, is queued on."""
     t = s.tasks[task]
@@ -23,6 +23,8 @@ def select_task_rq(s: State, task: int, here: int) -> int:
         cpu = select.select_task_rq_fair(s, task, here)
     elif FIFO <= t.policy <= RR:
         cpu = push_pull.select_task_rq_rt(s, task, here)
+    elif t.policy == DEADLINE:
+        cpu = dl_push_pull.select_task_rq_dl(s, task, here)
     return cpu if allowed_on(s, task, cpu) else _first_allowed(s, task)
 
 
@@ -53,4 +55,6 @@ def select_first_rq(s: State, task: int) -> int:
     if t.policy >= OTHER:
         return idlest.find_idlest_cpu(s, task, parent)
     t.cpu = parent
+    if t.policy == DEADLINE:
+        return dl_push_pull.select_task_rq_dl(s, task, parent)
     return push_pull.select_task_rq_rt(s, task, parent)

@@ -8,7 +8,7 @@ overloaded CPUs by interrupt to push (RT_PUSH_IPI) where here their tasks are pu
 from __future__ import annotations
 
 from rtsim.engine.bits import trailing_zeros
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import FIFO, NONE, RESCHED, RR, RT_PRIORITIES, RUNNABLE, SD_WAKE_AFFINE, State
 from rtsim.sched import migrate, resched, tasklist
 from rtsim.sched.cpus import allowed_on, in_domain
@@ -183,7 +183,7 @@ def _preempt_equal(s: State, cpu: int, task: int) -> bool:
     return True
 
 
-@handler
+@inlined
 def task_woken_rt(s: State, task: int) -> None:
     """Push `task`, just queued, if what runs on its CPU will not let it run; an equal may have to make way."""
     t = s.tasks[task]
@@ -199,7 +199,7 @@ def task_woken_rt(s: State, task: int) -> None:
 # ---- pull -----------------------------------------------------------------------------------------------------------
 
 
-@handler
+@inlined
 def pull_rt_task(s: State, cpu: int, prio: int) -> None:
     """Pull stronger tasks to `cpu` than it has, if what it has is weaker than `prio`, that of the task that left."""
     k = s.kernels[s.cpus[cpu].kernel]

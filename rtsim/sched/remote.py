@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from rtsim.engine.jit import handler
-from rtsim.engine.state import FIFO, NONE, RR, STOP, State
-from rtsim.sched import migrate, push_pull, resched
+from rtsim.engine.jit import inlined
+from rtsim.engine.state import DEADLINE, FIFO, NONE, RR, STOP, State
+from rtsim.sched import dl_push_pull, migrate, push_pull, resched
 from rtsim.sched.cpus import shares_cache
 
 __all__ = ["next_pending", "ttwu_do_activate", "ttwu_queue_wakelist"]
 
 
-@handler
+@inlined
 def ttwu_do_activate(s: State, task: int) -> None:
     """Queue the woken `task` on its CPU and see whether it is to run there at once."""
     cpu = s.tasks[task].cpu
@@ -19,9 +19,11 @@ def ttwu_do_activate(s: State, task: int) -> None:
     migrate.wakeup_preempt(s, cpu, task)
     if FIFO <= s.tasks[task].policy <= RR:
         push_pull.task_woken_rt(s, task)
+    elif s.tasks[task].policy == DEADLINE:
+        dl_push_pull.task_woken_dl(s, task)
 
 
-@handler
+@inlined
 def ttwu_queue_wakelist(s: State, task: int, here: int) -> bool:
     """Leave queueing `task` to its CPU, if that shares no cache with `here` or has nothing to run; return whether."""
     cpu = s.tasks[task].cpu
@@ -42,7 +44,7 @@ def ttwu_queue_wakelist(s: State, task: int, here: int) -> bool:
     return True
 
 
-@handler
+@inlined
 def next_pending(s: State, cpu: int) -> int:
     """Take the first task off the list of those that others have woken; -1 if it is empty (sched_ttwu_pending)."""
     task = s.cpus[cpu].wakelist

@@ -7,7 +7,7 @@ on with the wake-up's reading, so the switch that follows is charged to the woke
 from __future__ import annotations
 
 from rtsim.engine import calendar, idle
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import EXIT_EXTERNAL, IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, State
 
@@ -66,7 +66,7 @@ def resched_curr_lazy(s: State, cpu: int) -> None:
         c.need_resched = RESCHED_LAZY
 
 
-@handler
+@inlined
 def update_rq_clock(s: State, cpu: int) -> None:
     """Read the clock of the run queue of `cpu`, and the time not to be charged to tasks up to the same moment."""
     c = s.cpus[cpu]
@@ -87,7 +87,7 @@ def skip_clock(s: State, cpu: int) -> None:
     s.cpus[cpu].clock_skip = s.kernels[s.cpus[cpu].kernel].clock_skip
 
 
-@handler
+@inlined
 def schedule_clock(s: State, cpu: int) -> None:
     """Read the clock at schedule(), unless it is to be skipped."""
     if s.cpus[cpu].clock_skip == 0:
@@ -96,5 +96,5 @@ def schedule_clock(s: State, cpu: int) -> None:
 
 @handler
 def clock_task(s: State, cpu: int) -> int:
-    """Return the time that tasks of `cpu` are charged by: without interrupts and steal where those are accounted (ns)."""
+    """Return the time that tasks of `cpu` are charged by: interrupts and steal left out if accounted apart (ns)."""
     return s.cpus[cpu].clock_task

@@ -7,7 +7,7 @@ a round-robin slice, it goes to the tail. Who is throttled is in `rt_bandwidth`.
 from __future__ import annotations
 
 from rtsim.engine.bits import trailing_zeros
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import FIFO, NEVER, NONE, RR, RUNNABLE, State
 from rtsim.sched import rt_bandwidth, tasklist
 from rtsim.sched.resched import clock_task, resched_curr
@@ -75,7 +75,7 @@ def _strongest(s: State, cpu: int) -> int:
     return NONE
 
 
-@handler
+@inlined
 def enqueue_task_rt(s: State, cpu: int, task: int, at_head: bool) -> None:
     """Queue `task`, which joins `cpu`, at the head or the tail of its priority."""
     _link(s, cpu, task, at_head)
@@ -89,14 +89,14 @@ def _count(s: State, cpu: int, task: int, change: int) -> None:
     rt_bandwidth.count(s, cpu, rt_bandwidth.rt_queue_of(s, task, cpu), change, round_robin)
 
 
-@handler
+@inlined
 def dequeue_task_rt(s: State, cpu: int, task: int) -> None:
     """Take a waiting `task` off `cpu`."""
     _unlink(s, cpu, task)
     _count(s, cpu, task, -1)
 
 
-@handler
+@inlined
 def block_task_rt(s: State, cpu: int) -> None:
     """Take the running task off `cpu`: it sleeps."""
     update_curr_rt(s, cpu)
@@ -106,7 +106,7 @@ def block_task_rt(s: State, cpu: int) -> None:
 # ---- turns ----------------------------------------------------------------------------------------------------------
 
 
-@handler
+@inlined
 def pick_task_rt(s: State, cpu: int) -> int:
     """Return the realtime task to run, the running one included; -1 if there is none."""
     head = _strongest(s, cpu)
@@ -121,7 +121,7 @@ def pick_task_rt(s: State, cpu: int) -> int:
     return head
 
 
-@handler
+@inlined
 def put_prev_task_rt(s: State, cpu: int, task: int) -> None:
     """Return `task`, which ran, to its list if it is still runnable."""
     t = s.tasks[task]
@@ -131,14 +131,14 @@ def put_prev_task_rt(s: State, cpu: int, task: int) -> None:
     t.to_tail = 0
 
 
-@handler
+@inlined
 def set_next_task_rt(s: State, cpu: int, task: int) -> None:
     """Take `task`, which is to run, out of its list and start its account."""
     _unlink(s, cpu, task)
     s.entities[task].exec_start = clock_task(s, cpu)
 
 
-@handler
+@inlined
 def check_preempt_curr_rt(s: State, cpu: int, task: int) -> bool:
     """Return whether `task`, just queued, preempts the realtime task that runs: only a stronger one does."""
     return s.tasks[task].prio < s.tasks[s.cpus[cpu].curr].prio

@@ -12,7 +12,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["MAX_TEXT_BYTES", "read_compressed"]
+__all__ = ["MAX_TEXT_BYTES", "read_compressed", "zstd"]
 
 MAX_TEXT_BYTES = 256 * 1024 * 1024
 """Files that unpack to more are refused: the longest recorded trace unpacks to some 20 MiB."""

@@ -16,10 +16,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import pandas as pd
 
 from rtsim.inputs.errors import InputError
+from rtsim.traces.compressed import zstd
 from rtsim.traces.events import COLUMNS, EventChunk, TraceNotes
 from rtsim.traces.text import TextTrace
 
@@ -27,6 +29,7 @@ __all__ = ["Trace"]
 
 _TRACE_DAT = b"\x17\x08\x44tracing"
 _PERF_DATA = b"PERFILE2"
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _PERFETTO_PACKET = 0x0A
 """Tag of a `TracePacket` in a `Trace`; a text cannot begin with a line feed and then be a trace."""
 
@@ -43,7 +46,8 @@ class Trace:
     Parameters
     ----------
     path
-        Text of ftrace, trace-cmd or perf; ``trace.dat``; ``perf.data``; or a Perfetto trace.
+        Text of ftrace, trace-cmd or perf, as it is or compressed with Zstandard; ``trace.dat``; ``perf.data``; or a
+        Perfetto trace.
 
     Attributes
     ----------
@@ -79,9 +83,11 @@ class Trace:
                     self.notes = perfetto.notes
                     yield from perfetto
                     return
-                text = TextTrace(stream, source)
+                text = TextTrace(_unpacked(stream) if start.startswith(_ZSTANDARD) else stream, source)
                 self.notes = text.notes
                 yield from text
+        except (zstd.ZstdError, EOFError) as error:
+            raise InputError(source, "", f"expected a whole Zstandard file: {error}") from None
         except OSError as error:
             raise InputError(source, "", f"expected a readable file: {error.strerror}") from None
 
@@ -138,3 +144,7 @@ class Trace:
                 raise InputError(str(self.path), "", f"expected a file that {tool} can read: {last}")
             if failed:
                 raise failed
+
+
+def _unpacked(stream: IO[bytes]) -> IO[bytes]:
+    return cast(IO[bytes], zstd.open(stream))

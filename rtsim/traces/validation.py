@@ -1,12 +1,15 @@
 """A measurement laid beside the prediction for the same scenario.
 
-cyclictest measures what a `cyclictest` task of the result predicts: all its threads together against the task of that
-name, or one thread against the task of its CPU (``cyclictest/3``).
+cyclictest, timerlat and rt-app measure what a periodic task of the result predicts: all threads together against
+``cyclictest``, or one thread against the task of its CPU (``cyclictest/3``). Of timerlat, the latency of its user
+thread is taken where it has one, else of its kernel thread.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rtsim.inputs.errors import InputError
@@ -14,43 +17,72 @@ from rtsim.measure.distance import Comparison, Tolerance, compare_distributions
 from rtsim.measure.distribution import Distribution
 from rtsim.traces.measured import Measured
 
-__all__ = ["find_task", "validate_cyclictest"]
+__all__ = ["LATENCY_FILES", "find_task", "measured_file", "validate_measured"]
+
+LATENCY_FILES = ("cyclictest.json", "cyclictest.txt", "timerlat.txt")
+"""Names in a recording's folder."""
+LATENCIES = ("latency", "user", "thread", "irq")
+"""What is a latency from release on; osnoise, oslat and hwlatdetect measure other things."""
 
 
-def validate_cyclictest(
+def validate_measured(
     measured: Measured,
     result: Mapping[str, Any],
     *,
     task: str | None = None,
     thread: int | None = None,
+    kind: str | None = None,
     tolerances: Mapping[str, Tolerance] | None = None,
 ) -> Comparison:
-    """Compare a cyclictest run with the latency of one task of a result.
+    """Compare measured latencies with those of one task of a result.
 
     Parameters
     ----------
     measured
-        As `rtsim.traces.cyclictest.read_cyclictest` returns it.
+        As `rtsim.traces.reader.read_measured` or `rtsim.traces.cyclictest.read_cyclictest` returns it.
     result
         The result JSON.
     task
         Name of the predicted task; by default the one named ``cyclictest`` or ``GUEST/cyclictest``.
     thread
         Only this measuring thread; by default all together.
+    kind
+        Of timerlat: ``user``, ``thread`` or ``irq``; by default the first of these that there is.
     tolerances
         As `rtsim.measure.distance.parse_tolerances` returns them.
 
     Raises
     ------
     InputError
-        There is no such task or thread, or several tasks could be meant, or the result's histogram is malformed.
+        There is no such task, thread or kind, or several tasks could be meant; the tool measured no latencies; or the
+        result's histogram is malformed.
     """
+    if not set(measured.kinds) & set(LATENCIES):
+        expected = f"expected latencies ({', '.join(LATENCIES)}), found {measured.tool}'s {', '.join(measured.kinds)}"
+        raise InputError(measured.source, "", expected)
     name = find_task(result, task)
     try:
         predicted = Distribution.from_dist(result["tasks"][name]["latency"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError("result", f"tasks.{name}.latency", f"expected a distribution: {error}") from None
-    return compare_distributions(measured.samples(thread), predicted, tolerances)
+    return compare_distributions(measured.samples(thread, kind), predicted, tolerances)
+
+
+def measured_file(path: str | os.PathLike[str]) -> Path:
+    """Return the latencies in a recording's folder, or `path` itself if it is a file.
+
+    Raises
+    ------
+    InputError
+        The folder holds none.
+    """
+    where = Path(path)
+    if not where.is_dir():
+        return where
+    for name in LATENCY_FILES:
+        if (where / name).is_file():
+            return where / name
+    raise InputError(str(where), "", f"expected {' or '.join(LATENCY_FILES)} in this folder")
 
 
 def find_task(result: Mapping[str, Any], task: str | None = None) -> str:

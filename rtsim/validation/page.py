@@ -162,7 +162,7 @@ def _interval(name: str, interval: tuple[float, float]) -> str:
 
 def _value(name: str, value: float) -> str:
     """Write a value in the figure's unit: shares as they are, counts whole, times in us or ms."""
-    if name == "share":
+    if name == "share" or name.startswith("time on CPU"):
         return f"{value:.4f}"
     if name in ("migrations", "involuntary switches"):
         return f"{value:.0f}"

@@ -37,6 +37,7 @@ def validate_cases(
     *,
     seeds: int = SEEDS,
     ablate: Sequence[str] = (),
+    profile: str | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> list[Figure]:
@@ -48,6 +49,8 @@ def validate_cases(
         Runs of each case, with seeds 0, 1, ...; the envelopes grow with their number.
     ablate
         Rules left out of the kernel, by name.
+    profile
+        Another profile than the one that is known for the machine.
     progress
         Called with runs done and runs to do.
     executor
@@ -59,7 +62,7 @@ def validate_cases(
         A scenario cannot be simulated.
     """
     with nullcontext(executor) if executor is not None else ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = [[pool.submit(_run, recording, case, seed, ablate) for seed in range(seeds)] for case in cases]
+        jobs = [[pool.submit(_run, recording, case, seed, ablate, profile) for seed in range(seeds)] for case in cases]
         try:
             found: list[Figure] = []
             for done, (case, runs) in enumerate(zip(cases, jobs, strict=True)):
@@ -75,7 +78,7 @@ def validate_cases(
                 run.cancel()
 
 
-def _run(recording: Recording, case: Case, seed: int, ablate: Sequence[str]) -> Predictions:
-    scenario = scenario_of(recording, case, seed, ablate=ablate)
+def _run(recording: Recording, case: Case, seed: int, ablate: Sequence[str], profile: str | None) -> Predictions:
+    scenario = scenario_of(recording, case, seed, ablate=ablate, profile=profile)
     source = f"{recording.name}/{case.name}"
     return predict(recording, case, scenario, simulate(Scenario.of(scenario, source=source)))

@@ -42,7 +42,9 @@ CFS_PERIOD_US = 100_000
 """Default of cpu.cfs_period_us."""
 
 
-def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence[str] = ()) -> dict[str, Any]:
+def scenario_of(
+    recording: Recording, case: Case, seed: int, *, ablate: Sequence[str] = (), profile: str | None = None
+) -> dict[str, Any]:
     """Return the scenario of a case, as a scenario file has it.
 
     Parameters
@@ -52,6 +54,8 @@ def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence
         release of one of the recordings, in turn.
     ablate
         Rules left out of the kernel (`rtsim.kernel.ablation.ABLATIONS`).
+    profile
+        Another profile than the one that is known for the machine.
     """
     repetition = case.repetitions[seed % len(case.repetitions)]
     release_us = RELEASE_US + _phase_us(recording, repetition)
@@ -61,10 +65,8 @@ def scenario_of(recording: Recording, case: Case, seed: int, *, ablate: Sequence
     }  # fmt: skip
     if ablate:
         kernel["ablate"] = list(ablate)
-    host: dict[str, Any] = {
-        "topology": dict(recording.topology), "kernel": kernel,
-        "profile": NATIVE_PROFILE if recording.native else LAB_PROFILE,
-    }  # fmt: skip
+    known = NATIVE_PROFILE if recording.native else LAB_PROFILE
+    host: dict[str, Any] = {"topology": dict(recording.topology), "kernel": kernel, "profile": profile or known}
     if case.cyclictest is not None and not recording.native:
         host["profile_overrides"] = UNTRACED
     scenario: dict[str, Any] = {
@@ -86,8 +88,8 @@ def start_us(scenario: Mapping[str, Any], task: str) -> int:
     A periodic one is first released a period later.
     """
     written = scenario["workload"]["tasks"][task]
-    begin = written.get("phases", {}).get("begin")
-    return int(written.get("delay", 0)) + (begin["timer"]["period"] if begin else 0)
+    timer = written.get("phases", {}).get("begin", {}).get("timer")
+    return int(written.get("delay", 0)) + (timer["period"] if timer else 0)
 
 
 def _phase_us(recording: Recording, repetition: Repetition) -> int:
@@ -99,6 +101,11 @@ def _workload(recording: Recording, case: Case, repetition: Repetition, release_
     workload: dict[str, Any] = {
         "tasks": {task.name: _task(task, release_us, seed, _late_us(repetition, task)) for task in tasks}
     }
+    for task in tasks:
+        if len(task.cpus) > 1:
+            places = _places(task, tasks)
+            written = workload["tasks"][task.name]
+            written["phases"] = _placed(written, random.Random(f"{task.name} begins {seed}").choice(places))
     if case.cyclictest is not None:
         run = case.cyclictest
         cpus = [run.cpu] if run.cpu is not None else list(case.tasks[0].cpus)
@@ -159,6 +166,26 @@ def _behaviour(task: RtwlTask, wait_us: int) -> dict[str, Any]:
             "periods": {"loop": -1, "timer": {**timer, "period": task.period_us}, "run": task.work_us},
         },
     }
+
+
+def _places(task: RtwlTask, tasks: Sequence[RtwlTask]) -> list[int]:
+    """Return the CPUs that a task may begin on: not behind a realtime hog that never leaves, if there are others."""
+    hogs = [other for other in tasks if other.kind == "hog" and other.policy in ("fifo", "rr")]
+    taken = {other.cpus[0] for other in hogs if len(other.cpus) == 1}
+    return [cpu for cpu in task.cpus if cpu not in taken] or list(task.cpus)
+
+
+def _placed(written: dict[str, Any], cpu: int) -> dict[str, Any]:
+    """Take a task's behaviour out of it and return the phases in which it sets itself up on `cpu` alone before.
+
+    Tasks are forked one after the other and then given their masks; where each begins is left to what the CPUs did at
+    that time, of which a recording tells nothing. So each seed has its own places.
+    """
+    phases = written.pop("phases", None)
+    if phases is None:
+        on = {key: written.pop(key) for key in ("loop", "run", "sleep") if key in written}
+        phases = {"begin": {"loop": 1, "run": SET_UP_US}, "on": {"loop": 1, **on}}
+    return {**phases, "begin": {**phases["begin"], "cpus": [cpu]}}
 
 
 def _group(settings: Mapping[str, str]) -> dict[str, Any]:

@@ -25,12 +25,16 @@ class Target:
 
 TARGETS = {"cfs": Target(0.98, 0.75), "eevdf": Target(0.96, 0.75), "rt": Target(0.93, 0.75)}
 """By scheduler, or rt with PREEMPT_RT whatever the scheduler; of kernels with every task on one CPU."""
+SEVERAL_CPUS = Target(0.90, 0.75)
+"""Of kernels whose tasks were spread over CPUs."""
 
 
 def target_of(recording: Recording) -> Target | None:
     """Return what a recording is held to; None where its figures are shown only."""
-    if rules_of(recording) is not ONE_CPU:
+    if recording.native:
         return None
+    if rules_of(recording) is not ONE_CPU:
+        return SEVERAL_CPUS
     kernel = Kernel.of(recording.release, preempt=recording.preempt)
     return TARGETS["rt" if recording.preempt == "rt" else kernel.features(1).fair]
 

@@ -7,6 +7,7 @@ import pytest
 
 from rtsim import __version__
 from rtsim.cli import status
+from rtsim.profile import load_profile
 
 SMT4 = "data/scenarios/smt4.yaml"
 SHORT = [SMT4, "--duration", "500 ms"]
@@ -32,11 +33,13 @@ def test_version(rtsim):
 def test_without_arguments_it_tells_its_commands(rtsim):
     ended, out, _ = rtsim()
     assert ended == 0
-    for command in ("pin", "run", "compare", "who", "validate", "report"):
+    for command in ("pin", "run", "compare", "levers", "who", "validate", "record", "calibrate", "report"):
         assert re.search(rf"\b{command}\b", out)
 
 
-@pytest.mark.parametrize("command", ["pin", "run", "compare", "who", "validate", "report"])
+@pytest.mark.parametrize(
+    "command", ["pin", "run", "compare", "levers", "who", "validate", "record", "calibrate", "report"]
+)
 def test_every_command_explains_itself(rtsim, command):
     ended, out, _ = rtsim(command, "--help")
     assert ended == 0
@@ -182,3 +185,47 @@ def test_pin_is_there(rtsim):
                           "--release", "ocata")  # fmt: skip
     assert ended == 0
     assert re.search(r"vCPU 2 +CPU 2, SCHED_FIFO 1", out)
+
+
+# --- levers -----------------------------------------------------------------------------------------------------------
+
+LEVERS = ["data/scenarios/levers.yaml", "--duration", "200 ms", "--replications", 1]
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_levers_shows_every_row_within_the_page(rtsim, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    ended, out, err = rtsim("levers", *LEVERS)
+    assert (ended, err) == (0, "")
+    assert all(len(line) <= width for line in out.splitlines())
+    for name in ("none", "pinning", "all but hugepages", "all"):
+        assert re.search(rf"^ {name} ", out, re.MULTILINE)
+
+
+def test_levers_writes_its_files(rtsim, tmp_path):
+    files = [tmp_path / name for name in ("levers.json", "levers.html", "levers.png")]
+    ended, _, _ = rtsim("levers", *LEVERS, "--json", files[0], "--report", files[1], "--plot", files[2])
+    assert ended == 0
+    assert len(json.loads(files[0].read_text())["levers"]) == 14
+    assert "What each lever of realtime4 buys" in files[1].read_text()
+    assert files[2].read_bytes().startswith(b"\x89PNG")
+
+
+def test_levers_of_a_guest_without_any_are_refused(rtsim):
+    ended, out, err = rtsim("levers", "data/scenarios/levers.yaml", "--guest", "neighbour")
+    assert (ended, out) == (2, "")
+    assert "guests.neighbour: expected pinned vCPUs" in err
+
+
+# --- calibrate --------------------------------------------------------------------------------------------------------
+
+
+def test_calibrate_writes_a_profile_that_loads(rtsim, tmp_path):
+    recording = "data/recorded/kernel-6.1-cfs/per1ms-fifo80-idle"
+    ended, out, err = rtsim("calibrate", recording, "-o", tmp_path / "lab.yaml", "--base", "kernel-lab")
+    assert ended == 0
+    assert "migration" in out
+    assert "note: " in err
+    profile = load_profile(tmp_path / "lab.yaml")
+    assert {"kworker", "migration"} == {source.name for source in profile.noise}
+    assert profile.costs.wake.source.startswith("per1ms-fifo80-idle: ")

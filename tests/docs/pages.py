@@ -35,7 +35,7 @@ COLUMNS = "100"
 _FENCE = re.compile(r"^(`{3,})(\S*)[ \t]*(.*)$")
 _VARIES = (
     (re.compile(r"(events in) \d+\.\d s"), r"\1 0.4 s"),
-    (re.compile(r"^(?:comparing|simulating|compiling).*\n", re.MULTILINE), ""),
+    (re.compile(r"^(?:comparing|pulling levers|simulating|compiling).*\n", re.MULTILINE), ""),
 )
 
 

@@ -20,11 +20,8 @@ from tests.docs.pages import ROOT
 
 SCENARIO = ROOT / "data" / "scenarios" / "smt4.yaml"
 UNUSED_COSTS = {
-    "vm_exit": {"ept": {"constant": "1 ms"}},
     "bql_hold": {"constant": "1 ms"},
-    "page_fault": {"4k": {"constant": "1 ms"}, "2m": {"constant": "1 ms"}, "swap": {"constant": "1 ms"}},
     "smt_speed": {"value": 0.1},
-    "numa_remote": {"value": 9.0},
 }
 USED_COSTS = (
     "context_switch", "wake", "irq_entry", "timer_irq", "tick", "softirq_entry", "syscall_exit", "vm_entry",
@@ -33,7 +30,7 @@ USED_COSTS = (
 )  # fmt: skip
 INERT_TUNABLES = {
     "sched_autogroup_enabled": 0, "sched_child_runs_first": 1, "sched_deadline_period_min_us": 200,
-    "sched_deadline_period_max_us": 1 << 21, "numa_balancing": 0, "watchdog": 0, "nmi_watchdog": 0,
+    "sched_deadline_period_max_us": 1 << 21, "watchdog": 0, "nmi_watchdog": 0,
     "watchdog_thresh": 20,
 }  # fmt: skip
 

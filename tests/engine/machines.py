@@ -38,7 +38,7 @@ def kernels(draw: st.DrawFn) -> dict[str, Any]:
         "idle_polls": draw(st.integers(0, 1)),
         "softirq_threads": draw(st.sampled_from([(), ("ksoftirqd",), ("ksoftirqd", "ktimers")])),
         "costs": {name: [draw(durations), draw(durations)] for name in COSTS},
-        "vm_exit": [draw(durations) for _ in range(4)],
+        "vm_exit": [draw(durations) for _ in range(5)],
     }
 
 
@@ -70,12 +70,13 @@ def noises(draw: st.DrawFn, cpus: int, guest_cpus: int) -> list[dict[str, Any]]:
     """Draw noise of every class on host and guest."""
     return [
         {
-            "kind": draw(st.integers(es.NOISE_HARDWARE, es.NOISE_EXIT)),
+            "kind": draw(st.integers(es.NOISE_HARDWARE, es.NOISE_FAULT)),
             "level": draw(st.sampled_from(["host", "guest"])) if guest_cpus else "host",
             "cpu": draw(st.integers(0, max(cpus, guest_cpus) - 1)),
             "policy": draw(st.sampled_from([es.STOP, es.FIFO, es.OTHER])),
             "kthread": draw(st.booleans()),
             "locked": draw(st.booleans()),
+            "lasting": draw(st.booleans()),
             "vector": draw(st.integers(0, es.VECTORS - 1)),
             "threaded": draw(st.booleans()),
             "arrival": draw(st.sampled_from(["periodic", "renewal", "bursts"])),
@@ -192,8 +193,12 @@ def _add_noise(
     count = b.kernels[kernel]["cpu_count"]
     local = spec["cpu"] % count
     cpu = b.kernels[kernel]["cpu_base"] + local
-    task, locked = es.NONE, False
-    if kind == es.NOISE_EXIT or (level == "guest" and kind in (es.NOISE_HARDWARE, es.NOISE_NMI)):
+    task, locked, fault = es.NONE, False, {}
+    if kind == es.NOISE_FAULT:
+        if not vcpus:
+            return
+        task, fault = vcpus[spec["cpu"] % len(vcpus)], {"lasting": spec["lasting"], "on_disk": spec["threaded"]}
+    elif kind == es.NOISE_EXIT or (level == "guest" and kind in (es.NOISE_HARDWARE, es.NOISE_NMI)):
         if not vcpus:
             return
         kind, task = es.NOISE_EXIT, vcpus[spec["cpu"] % len(vcpus)]
@@ -221,6 +226,7 @@ def _add_noise(
         locked=locked,
         vector=spec["vector"],
         duration=_uniform(b, spec["duration"]),
+        **fault,
         **arrival,
     )
 

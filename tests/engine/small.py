@@ -23,7 +23,7 @@ BIG_CFS = {"fair": es.CFS, "sched_latency": 24 * MS, "min_granularity": 3 * MS, 
 """CFS as a kernel with 8 CPUs or more scales it."""
 
 
-def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (0, 0, 0, 0), **fields: int) -> int:
+def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (), **fields: int) -> int:
     """Add a kernel with HZ=250; costs (fields that name a table) are given in ns and constant."""
     tables = {name: b.constant(ns) for name, ns in fields.items() if name in COSTS}
     rules = {name: value for name, value in fields.items() if name not in COSTS}
@@ -31,10 +31,12 @@ def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (0, 0, 0, 0), 
         cpus,
         **{"tick_ns": TICK, "rr_ticks": 25, "base_slice": 2_800_000, **BIG_CFS, **rules},
         **{name: b.constant(0) for name in COSTS} | tables,
-        vm_exit=[b.constant(ns) for ns in vm_exit],
+        vm_exit=[b.constant(ns) for ns in (*vm_exit, *NO_EXITS)[: len(NO_EXITS)]],
     )  # fmt: skip
 
 
+NO_EXITS = (0, 0, 0, 0, 0)
+"""By reason: timer, hlt, external, io, ept."""
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
@@ -64,6 +66,13 @@ def interrupt_at(b: Builder, cpu: int, time_ns: int, duration_ns: int, kind: int
 def exit_at(b: Builder, vcpu: int, time_ns: int, duration_ns: int) -> None:
     """Let `vcpu`, if it is in the guest then, exit to QEMU for `duration_ns` of work under the lock."""
     _once(b, es.NOISE_EXIT, time_ns, duration_ns, task=vcpu)
+
+
+def fault_at(
+    b: Builder, vcpu: int, time_ns: int, duration_ns: int, *, lasting: bool = True, on_disk: bool = False
+) -> None:
+    """Let `vcpu` miss a page from `time_ns` on, for which the host computes, or the disk takes, `duration_ns`."""
+    _once(b, es.NOISE_FAULT, time_ns, duration_ns, task=vcpu, lasting=lasting, on_disk=on_disk)
 
 
 def _once(b: Builder, kind: int, time_ns: int, duration_ns: int, **target: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 from rtsim.engine import state as es
 from rtsim.engine.builder import Builder
 from tests.engine.small import MS, TICK, US, add_kernel, run
+from tests.sched.test_deadline import reserved
 
 
 def two_cpus(*, migration: int = 1, isolated: bool = False, nohz_full: bool = True, **costs: int) -> Builder:
@@ -40,6 +41,36 @@ def test_timers_of_nohz_full_cpus_go_to_busy_housekeeping_cpus(
     (expired,) = done.records(es.TR_TIMER)
     assert (expired[0], expired[2]) == (first_ns, cpu)
     assert (first_ns, "sleeper") in done.switches(1)
+
+
+FAIR, FIFO, RR, DEADLINE = es.OTHER, es.FIFO, es.RR, es.DEADLINE
+
+
+@pytest.mark.parametrize(
+    ("policies", "ticks", "why"),
+    [
+        ((), False, "it idles"),
+        ((FAIR,), False, "a single fair task"),
+        ((FAIR, FAIR), True, "fair tasks take turns"),
+        ((es.BATCH, es.IDLE_POLICY), True, "of whatever policy"),
+        ((FIFO,), False, "a single FIFO task"),
+        ((FIFO, FIFO), False, "FIFO tasks do not take turns"),
+        ((FIFO, FAIR, FAIR), False, "nor do fair ones behind them"),
+        ((RR,), False, "a single round-robin task"),
+        ((RR, RR), True, "round-robin tasks take turns"),
+        ((RR, RR, FIFO), True, "whatever else is there"),
+        ((RR, FAIR, FAIR), False, "fair tasks behind one do not"),
+        ((DEADLINE,), True, "a budget is enforced at ticks"),
+        ((DEADLINE, FIFO), True, "whatever else is there"),
+    ],
+)
+def test_when_a_nohz_full_cpu_ticks(policies: tuple[int, ...], ticks: bool, why: str) -> None:
+    b = two_cpus()
+    for number, policy in enumerate(policies):
+        reservation = reserved(50, 100, 100) if policy == DEADLINE else {}
+        b.hog(f"task{number}", 0, [1], policy, 5 if policy in (FIFO, RR) else 0, **reservation)
+    done = run(b, 30 * MS)
+    assert any(cpu == 1 and time > TICK for time, _, cpu, _, _ in done.records(es.TR_TICK)) == ticks, why
 
 
 @pytest.mark.parametrize("offset", [0, 500 * US, 2 * MS])

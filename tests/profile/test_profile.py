@@ -34,7 +34,7 @@ def source(**changes):
 
 
 def test_the_built_in_profiles():
-    assert set(BUILTIN) == {*SERVERS, "kernel-lab", "recorded-vm"}
+    assert set(BUILTIN) == {*SERVERS, "modern", "nested", "kernel-lab", "recorded-vm"}
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -90,7 +90,7 @@ def test_isolation_silences_most_of_the_noise(name):
 
 def test_an_untuned_host_has_what_a_tuned_one_has_not():
     tuned, untuned = load_profile("tuned"), load_profile("untuned")
-    assert {"nmi-watchdog", "ksmd"} <= {noise.name for noise in untuned.noise} - {noise.name for noise in tuned.noise}
+    assert {"nmi-watchdog", "rcuop"} <= {noise.name for noise in untuned.noise} - {noise.name for noise in tuned.noise}
     for name in ("timer-2.000s", "timer-2.048s"):
         series = [next(noise for noise in profile.noise if noise.name == name) for profile in (tuned, untuned)]
         assert {noise.arrival.periodic.phase for noise in series} == {"locked"}
@@ -333,7 +333,7 @@ def test_refused_overrides(overrides, message):
 
 
 def test_unknown_profile():
-    names = "kernel-lab, recorded-vm, tuned, untuned"
+    names = "kernel-lab, modern, nested, recorded-vm, tuned, untuned"
     with pytest.raises(InputError, match=f"nothing: expected a profile file or one of {names}"):
         load_profile("nothing")
 

@@ -135,6 +135,24 @@ def test_hogs_share_a_cpu_by_their_weights() -> None:
         assert total == pytest.approx(1, abs=0.01)
 
 
+def test_the_times_of_a_floating_task_add_up_over_its_cpus() -> None:
+    hog = {"policy": "SCHED_OTHER", "run": -1}
+    tasks = {**{f"hog{number}": {**hog, "cpus": [1, 2]} for number in range(3)}, "pinned": {**hog, "cpus": [3]}}
+    scenario = Scenario.of(
+        {
+            "host": {"topology": {"sockets": 1, "cores": 4}, "kernel": {"release": "6.1"}, "profile": "tuned"},
+            "workload": {"tasks": tasks}, "warmup": "100 ms", "duration": "400 ms",
+        }
+    )  # fmt: skip
+    found = simulate(scenario)
+    for name in ("hog0", "hog1", "hog2"):
+        task = found.task(name)
+        assert set(task.cpu_times_ns) <= {1, 2}
+        assert sum(task.cpu_times_ns.values()) == task.cpu_time_ns
+    assert sum(len(found.task(f"hog{number}").cpu_times_ns) for number in range(3)) > 3, "one of them has moved"
+    assert found.task("pinned").cpu_times_ns == {}
+
+
 def test_an_other_timer_has_50_us_of_slack_that_a_fifo_one_has_not() -> None:
     def median(policy: str) -> int:
         workload = {"cyclictest": {"cpus": "1", "policy": policy}}

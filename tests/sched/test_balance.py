@@ -42,12 +42,19 @@ def test_loads_move_with_tasks_and_are_neither_lost_nor_made(fair: int) -> None:
         assert int(state.cfs_rqs[cpu]["load_avg"]) == pytest.approx(total, rel=0.03)
 
 
-def test_realtime_tasks_take_capacity() -> None:
+@pytest.mark.parametrize(
+    ("first_ns", "least", "most"),
+    [
+        (1_500 * US, 430, 600),  # ticks find it running: its CPU balances, and works out what is left
+        (MS, 1_024, 1_024),  # they find its CPU idle, which has no reason to balance
+    ],
+)
+def test_realtime_tasks_take_capacity(first_ns: int, least: int, most: int) -> None:
     b = structured(1, 2, 1)
-    b.periodic("rt", 0, [0], es.FIFO, 5, period_ns=2 * MS, first_ns=MS, work=b.constant(MS), slack_ns=0)
+    b.periodic("rt", 0, [0], es.FIFO, 5, period_ns=2 * MS, first_ns=first_ns, work=b.constant(MS), slack_ns=0)
     b.hog("floating", 0, [0, 1], es.OTHER, 0)
     state = run(b, 500 * MS).state
-    assert 430 <= cpus.capacity_of(state, 0) <= 600
+    assert least <= cpus.capacity_of(state, 0) <= most
     assert cpus.capacity_of(state, 1) == 1_024
 
 
@@ -190,6 +197,23 @@ def test_no_cpu_idles_beside_a_waiting_hog_for_longer_than_balancing_takes(data:
     done = run(b, 200 * MS)
     # the widest domain's interval, doubled by passes in vain, and the failures until a running task is pushed
     fills_within(done, 60 * MS, 200 * MS)
+
+
+@pytest.mark.parametrize("until_ms", [9, 50, 101, 333])
+def test_idle_cpus_without_tick_are_those_in_the_mask(until_ms: int) -> None:
+    b = structured(2, 4, 2, isolated=(15,))
+    for number in range(5):
+        b.hog(f"hog{number}", 0, range(number, 12), es.OTHER, 0)
+    b.periodic("rt", 0, [14], es.FIFO, 5, period_ns=10 * MS, first_ns=MS, work=b.constant(5 * MS), slack_ns=0)
+    state = run(b, until_ms * MS).state
+    kernel = state.kernels[0]
+    idle = {cpu for cpu in range(16) if state.cpus[cpu]["nohz_idle"]}
+    assert {cpu for cpu in range(16) if int(kernel["nohz_mask"][0]) >> cpu & 1} == idle
+    assert int(kernel["nohz_cpus"]) == len(idle)
+    for llc, row in enumerate(state.llcs):
+        members = {cpu for cpu in range(16) if state.cpus[cpu]["llc"] == llc}
+        assert int(row["nr_busy"]) == len(members - idle)
+    assert idle < set(range(15))
 
 
 @FAIR_CLASSES

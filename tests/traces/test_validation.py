@@ -8,7 +8,7 @@ from rtsim.inputs.errors import InputError
 from rtsim.measure.distance import parse_tolerances
 from rtsim.measure.histogram import LogLinearHistogram
 from rtsim.traces.cyclictest import read_cyclictest
-from rtsim.traces.validation import find_task, validate_cyclictest
+from rtsim.traces.validation import find_task, validate_measured
 
 RECORDED = Path(__file__).parents[2] / "data" / "recorded"
 
@@ -28,7 +28,7 @@ def values_of(measured):
 
 
 def test_a_prediction_equal_to_the_measurement_has_no_error(measured):
-    comparison = validate_cyclictest(
+    comparison = validate_measured(
         measured, result(cyclictest=values_of(measured)), tolerances=parse_tolerances("p50=0,p99=0,max=0")
     )
     assert comparison.passed
@@ -39,7 +39,7 @@ def test_a_prediction_equal_to_the_measurement_has_no_error(measured):
 
 def test_a_prediction_off_by_half_is_beyond_15_percent(measured):
     slower = [round(v * 1.5) for v in values_of(measured)]
-    comparison = validate_cyclictest(measured, result(cyclictest=slower), tolerances=parse_tolerances("p50=0.15"))
+    comparison = validate_measured(measured, result(cyclictest=slower), tolerances=parse_tolerances("p50=0.15"))
     assert not comparison.passed
     assert comparison.table().loc["p50", "verdict"] == "beyond"
     assert comparison.table().loc["p50", "measured_us"] == 8
@@ -61,4 +61,4 @@ def test_the_task_is_found_or_named(measured):
 
 def test_a_malformed_result_is_named(measured):
     with pytest.raises(InputError, match=r"tasks\.cyclictest\.latency: expected a distribution"):
-        validate_cyclictest(measured, {"tasks": {"cyclictest": {"latency": {"histogram": [[1, 2]]}}}})
+        validate_measured(measured, {"tasks": {"cyclictest": {"latency": {"histogram": [[1, 2]]}}}})

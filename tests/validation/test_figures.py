@@ -91,9 +91,28 @@ def test_several_cpus_are_compared_by_placement_and_not_by_wake_latency() -> Non
         "share",
         "migrations",
         *(f"waking to run {q}" for q in ("p50", "p90", "p99")),
+        *(f"time on CPU {cpu}" for cpu in (2, 3)),
     }
-    assert found["fa", "migrations"].tolerance == pytest.approx(0.3 * 361)
     assert found["fb", "migrations"].tolerance == 5
+    assert found["fb", "time on CPU 2"].tolerance == 0.05
+
+
+def test_of_a_trace_that_lost_its_beginning_the_rest_counts() -> None:
+    found = figures_of("kernel-6.12-eevdf-4cpu", "fifo3x5ms-mask2-3")
+    low, high = found["fa", "migrations"].measured
+    assert low == high == pytest.approx(358 * 3 / 2.714, rel=1e-3)
+    assert found["fa", "migrations"].tolerance == pytest.approx(0.3 * high)
+    assert found["fa", "waking to run p99"].measured[1] < 6 * MS, "50 ms in summary.json: halves of two wake-ups"
+
+
+def test_cpu_times_that_turns_of_the_emulator_stretch_are_left_out() -> None:
+    found = figures_of("kernel-6.1-cfs-4cpu", "wake-fifo-mask2-3-fifohog2")
+    assert {name for task, name in found if task == "per"} == {
+        "migrations",
+        *(f"waking to run {q}" for q in ("p50", "p90", "p99")),
+    }
+    assert found["per", "waking to run p90"].measured == (8 * US, 12 * US), "with CPU 0's interrupt or without"
+    assert ("vcpu", "share") in found
 
 
 def test_native_figures_are_those_that_both_repetitions_agree_on() -> None:

@@ -53,6 +53,33 @@ def test_the_machine_the_kernel_and_the_length() -> None:
     assert scenario["workload"]["tasks"]["per"]["cpus"] == [2, 3]
 
 
+def test_each_seed_has_its_own_places_where_tasks_may_use_several_cpus() -> None:
+    found = recording("kernel-6.1-cfs-4cpu")
+    begins = []
+    for seed in range(8):
+        tasks = scenario_of(found, found.cases["fifo3x5ms-mask2-3"], seed)["workload"]["tasks"]
+        assert [task["cpus"] for task in tasks.values()] == [[2, 3]] * 3
+        begins.append(tuple(task["phases"]["begin"]["cpus"][0] for task in tasks.values()))
+    assert len(set(begins)) > 2
+    for task, cpu in ((0, 2), (0, 3), (1, 2), (1, 3), (2, 2), (2, 3)):
+        assert any(places[task] == cpu for places in begins)
+
+
+def test_no_task_begins_behind_a_realtime_hog_that_it_could_avoid() -> None:
+    found = recording("kernel-6.1-cfs-4cpu")
+    for seed in range(8):
+        tasks = scenario_of(found, found.cases["wake-fifo-mask2-3-fifohog2"], seed)["workload"]["tasks"]
+        assert tasks["per"]["phases"]["begin"]["cpus"] == [3]
+        assert "phases" not in tasks["vcpu"]
+
+
+def test_a_hog_that_may_move_still_runs_for_ever() -> None:
+    found = recording("kernel-6.1-cfs-4cpu")
+    hog = scenario_of(found, found.cases["lb-3hog-mask2-3"], 0)["workload"]["tasks"]["hog0"]
+    assert "run" not in hog
+    assert hog["phases"]["on"] == {"loop": 1, "run": -1}
+
+
 def test_tasks_are_written_in_rt_apps_words() -> None:
     found = recording("kernel-6.1-cfs")
     tasks = scenario_of(found, found.cases["share-nice-10+0+10"], 0)["workload"]["tasks"]

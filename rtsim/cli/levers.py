@@ -1,0 +1,104 @@
+"""``rtsim levers``: what each lever of a realtime guest buys, alone and beside the others, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rtsim.cli.outputs import expect_writable
+from rtsim.cli.progress import engine_ready, progress_shown
+from rtsim.cli.tables import console, interval, microseconds, table
+from rtsim.inputs.errors import InputError
+from rtsim.inputs.files import write_whole
+
+if TYPE_CHECKING:
+    from rtsim.planning import Levers
+    from rtsim.planning.levers import LeverRow
+
+__all__ = ["levers"]
+
+ROOM_FOR_WHY, ROOM_FOR_BOUND, ROOM_FOR_INTERVALS = 100, 120, 150
+"""Columns of a page from which there is room for these; JSON and report always have them."""
+
+
+def levers(
+    scenario: Annotated[Path, typer.Argument(help="The scenario file (YAML).", show_default=False)],
+    guest: Annotated[str | None, typer.Option(help="Whose levers; by default the guest that is ranked by.")] = None,
+    replications: Annotated[int | None, typer.Option(help="Runs of each row, with one seed each.", min=1)] = None,
+    duration: Annotated[str | None, typer.Option(help="Another duration than the file's: 10 s, 5 min, ...")] = None,
+    output: Annotated[Path | None, typer.Option("--json", help="Write all rows and results to this file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw all rows into this file (PNG, SVG).")] = None,
+) -> None:
+    """Pull the levers of a realtime guest one by one, from none and from all: latency, bound and price of each."""
+    from rtsim import planning
+    from rtsim.scenario import Scenario
+
+    if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError("--plot", str(plot), "expected a name ending in .png, .svg or .pdf")
+    expect_writable(output, report, plot)
+    chosen = Scenario.load(scenario)
+    if duration is not None:
+        chosen = chosen.lasting(duration)
+    engine_ready()
+    with progress_shown("pulling levers") as progress:
+        found = planning.levers(chosen, guest=guest, replications=replications, progress=progress)
+    _write(found, output, report, plot)
+    _show(found)
+
+
+def _write(found: Levers, output: Path | None, report: Path | None, plot: Path | None) -> None:
+    data = found.to_json() if output is not None or report is not None else {}
+    if output is not None:
+        write_whole(output, json.dumps(data) + "\n")
+    if report is not None:
+        from rtsim.report.html import write_report
+
+        write_report(data, report)
+    if plot is not None:
+        write_whole(plot, _drawn(found, plot.suffix[1:]))
+
+
+def _drawn(found: Levers, form: str) -> bytes:
+    import io
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    found.plot(ax=figure.subplots())
+    stream = io.BytesIO()
+    figure.savefig(stream, format=form, dpi=150)
+    return stream.getvalue()
+
+
+def _show(found: Levers) -> None:
+    out = console()
+    title = f"Levers of {found.guest}: latency of {found.task}; mean of {found.replications} replications (µs)"
+    rows = [_cells(row, out.width) for row in found.rows]
+    columns = list(rows[0])
+    words = [i for i, name in enumerate(columns) if name in ("levers", "why")]
+    out.print(table(out, title, columns, [list(row.values()) for row in rows], words=words))
+    out.print("change: of p99.99; of a lever alone, and of all, from none; of all but a lever, from all")
+
+
+def _cells(row: LeverRow, width: int) -> dict[str, object]:
+    """Return the row's cells by the names of their columns, those that a page of `width` columns has room for."""
+    values = {name: microseconds(value) for name, value in row["values_ns"].items()}
+    change = "-"
+    if row["against"] is not None:
+        change = microseconds(row["differences_ns"]["p99.99"], sign=True)
+        ends = row["differences_ci_ns"]["p99.99"]
+        change += f" ({interval(ends, sign=True)})" if width >= ROOM_FOR_INTERVALS and ends else ""
+    lost = "-" if row["others_lost"] is None else f"{100 * row['others_lost'] + 0.0:.1f} %"
+    cells: dict[str, object] = {
+        "levers": row["name"], "p50": values["p50"], "p99.99": values["p99.99"], "change": change, "max": values["max"],
+    }  # fmt: skip
+    if width >= ROOM_FOR_BOUND:
+        cells["bound"] = microseconds(row["bound_ns"])
+    cells |= {"CPUs\nspent": row["cpus_spent"], "MiB\nlocked": row["locked_mib"], "others\nlose": lost}
+    if width >= ROOM_FOR_WHY:
+        cells["why"] = row["why"].replace("thread:", "")
+    return cells

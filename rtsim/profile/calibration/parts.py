@@ -1,0 +1,87 @@
+"""What a recording holds: traces, histograms, and who in them is the workload."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtsim.inputs.errors import InputError
+from rtsim.inputs.files import read_text
+from rtsim.traces.measured import Measured
+from rtsim.traces.reader import read_measured
+from rtsim.traces.rtwl import parse_command
+from rtsim.traces.trace import Trace
+from rtsim.traces.validation import LATENCY_FILES
+
+__all__ = ["Part", "recording_parts"]
+
+TRACES = ("trace.txt", "trace.txt.zst", "trace.dat", "perf.data")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A trace, or the latencies that a tool measured, with the names of the threads that were measured."""
+
+    path: Path
+    measured: Measured | None = None
+    workload: tuple[str, ...] = ()
+
+    @property
+    def trace(self) -> Trace:
+        """The trace, to be read anew."""
+        return Trace(self.path)
+
+
+def recording_parts(path: str | os.PathLike[str]) -> list[Part]:
+    """Return the traces of a recording; where it has none, its first histogram.
+
+    Parameters
+    ----------
+    path
+        A trace or a tool's output; a folder as ``rtsim record`` writes it; a case of ``data/recorded``, or all of them.
+
+    Raises
+    ------
+    InputError
+        There is neither a trace nor a histogram.
+    """
+    where = Path(path)
+    if not where.is_dir():
+        return [_file(where)]
+    traces = list(_traces(where))
+    if traces:
+        return traces
+    for name in LATENCY_FILES:
+        if (where / name).is_file():
+            return [Part(where / name, read_measured(where / name))]
+    raise InputError(str(where), "", f"expected one of {', '.join((*TRACES, *LATENCY_FILES))} in this folder")
+
+
+def _file(path: Path) -> Part:
+    """Return a file as the trace that it is, or else as a tool's output."""
+    try:
+        next(iter(Trace(path)), None)
+        return Part(path)
+    except InputError as no_trace:
+        try:
+            return Part(path, read_measured(path))
+        except InputError:
+            raise no_trace from None
+
+
+def _traces(folder: Path) -> Iterator[Part]:
+    for place in (folder, *sorted(each for each in folder.iterdir() if each.is_dir())):
+        for name in TRACES:
+            if (place / name).is_file():
+                yield Part(place / name, workload=_workload(place / "cmd"))
+                break
+
+
+def _workload(command: Path) -> tuple[str, ...]:
+    """Return the tasks of a recorded case."""
+    if not command.is_file():
+        return ()
+    tasks, _ = parse_command(read_text(command), str(command))
+    return tuple(task.name for task in tasks)
