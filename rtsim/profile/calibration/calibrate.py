@@ -32,6 +32,8 @@ UNSEEN = ("hardware",)
 """Classes of noise that a trace of the kernel does not show: the base's are kept."""
 ALWAYS_KEPT = "context_switch, syscall_exit and what concerns guests show in no trace: the base's are kept"
 
+LONGEST_NS = 365 * 86_400 * 10**9
+
 Progress = Callable[[str], None]
 
 
@@ -202,6 +204,8 @@ def _from_traces(
             progress(str(part.path))
         trace = part.trace
         timelines.append(read_occurrences(_both(trace, steps), (*part.workload, *workload)))
+        if timelines[-1].length_ns > LONGEST_NS:
+            raise InputError(str(part.path), "", "expected a trace of at most a year; are its times damaged?")
         steps.forget()
         warnings += [f"{part.path.name}: {warning}" for warning in trace.notes.warnings()]
     resolution = max(timeline.resolution_ns for timeline in timelines)

@@ -25,7 +25,7 @@ from rtsim.traces.events import LOST, MISSING, EventChunk
 
 __all__ = ["EVENTS", "Occurrences", "Source", "Timeline", "read_occurrences"]
 
-
+TOLD_WITHIN_NS = 1_000_000_000
 OF_TICK = ("TIMER", "SCHED", "HRTIMER", "RCU")
 """Softirqs that belong to the tick where a timer interrupt has raised them."""
 
@@ -70,6 +70,11 @@ class Timeline:
     last_ns: int = 0
     gaps_ns: list[int] = field(default_factory=list)
     resolution_ns: int = 1000
+
+    @property
+    def length_ns(self) -> int:
+        """From the first event to the last."""
+        return self.last_ns - min(self.first_ns.values(), default=self.last_ns)
 
     @property
     def cpus(self) -> tuple[int, ...]:
@@ -181,17 +186,18 @@ class _Reader:
     def vector_exit(self, time: int, cpu: int, *_: int) -> None:
         self._leave("vector", time, cpu)
 
-    def nmi_noise(self, _: int, cpu: int, *rest: int) -> None:
-        self._stall(Source("nmi", "nmi", cpu), cpu, rest)
+    def nmi_noise(self, time: int, cpu: int, *rest: int) -> None:
+        self._stall(Source("nmi", "nmi", cpu), time, cpu, rest)
 
-    def sample_threshold(self, _: int, cpu: int, *rest: int) -> None:
+    def sample_threshold(self, time: int, cpu: int, *rest: int) -> None:
         """Take osnoise's gaps that no interrupt and no thread explains for the hardware's."""
         if rest[_NUMBER] == 0:
-            self._stall(Source("hardware", "hardware", cpu), cpu, rest)
+            self._stall(Source("hardware", "hardware", cpu), time, cpu, rest)
 
-    def _stall(self, source: Source, cpu: int, rest: Row) -> None:
+    def _stall(self, source: Source, time: int, cpu: int, rest: Row) -> None:
+        """Add what osnoise tells shortly after; damaged lines tell of other times."""
         begin, duration = rest[_START], rest[_VALUE]
-        if MISSING not in (begin, duration):
+        if duration >= 0 and 0 <= time - (begin + duration) <= TOLD_WITHIN_NS:
             self.add(source, begin, duration, 1, cpu)
             self._take(cpu, duration)
 

@@ -105,18 +105,18 @@ def _instances(timelines: Sequence[Timeline], piece_ns: float) -> Iterable[_Inst
         for timeline in timelines:
             seen = timeline.sources.get(source, Occurrences())
             cpus.update(seen.cpus)
-            observed += _observed_ns(timeline, source)
+            observed += max(_observed_ns(timeline, source), len(seen.begin_ns) * timeline.resolution_ns)
             stretches += _stretches(seen, timeline.gaps_ns)
             own = np.array(seen.duration_ns, np.int64)
             if source.kind == "thread":
                 own = np.maximum(np.rint(own - piece_ns * np.array(seen.pieces)).astype(np.int64), 0)
             durations.append(own)
-        yield _Instance(source, tuple(sorted(cpus)), tuple(stretches), np.concatenate(durations), max(observed, 1))
+        yield _Instance(source, tuple(sorted(cpus)), tuple(stretches), np.concatenate(durations), observed)
 
 
 def _observed_ns(timeline: Timeline, source: Source) -> int:
-    first = timeline.first_ns.get(source.cpu, None) if source.cpu is not None else None
-    return timeline.last_ns - (min(timeline.first_ns.values()) if first is None else first)
+    first = timeline.first_ns.get(source.cpu) if source.cpu is not None else None
+    return timeline.length_ns if first is None else timeline.last_ns - first
 
 
 def _stretches(seen: Occurrences, gaps: Sequence[int]) -> list[Integers]:
