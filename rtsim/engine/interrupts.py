@@ -237,9 +237,7 @@ def expire_clock(s: State, cpu: int) -> None:
         calendar.arm(s, timers.timer_slot(s, cpu), following)
     if s.cpus[cpu].carrier < 0:
         deliver(s, cpu, IRQ_TIMER)
-    elif lapic.is_raised(s, cpu):
-        s.cpus[cpu].irq_pending |= IRQ_TIMER
-    else:
+    elif not lapic.is_raised(s, cpu):
         _fire_guest_timer(s, cpu)
 
 
