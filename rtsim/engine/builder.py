@@ -22,6 +22,7 @@ from rtsim.engine.state import (
     BURSTS,
     CAUSE_NAMES,
     CAUSES,
+    FULL_SPEED,
     HISTOGRAMS,
     IDLE,
     IN_HOST,
@@ -64,6 +65,7 @@ KERNEL_DEFAULTS = {
     "bandwidth_slice": 5_000_000, "rt_runtime": NEVER, "rt_period": 1_000_000_000, "rt_group_sched": 0, "rr_ticks": 1,
     "fair_server_runtime": 0, "fair_server_period": 1_000_000_000, "migration_cost": 500_000, "nr_migrate": 32,
     "ttwu_queue": 1, "preemption_timer": 1, "timer_task": NONE,
+    "smt_speed": FULL_SPEED,
 }  # fmt: skip
 """What a kernel does unless it is told otherwise: its own defaults, and nothing that holds realtime tasks back."""
 DEFAULT_TRACE = 4096
@@ -170,10 +172,16 @@ class Builder:
                 "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
                 "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
+                "sibling": NONE, "speed": FULL_SPEED,
                 "capacity": state.CAPACITY,
             }
         )  # fmt: skip
         return len(self.cpus) - 1
+
+    def core(self, cpus: Sequence[int]) -> None:
+        """Let `cpus`, rows of `cpus`, be the threads of one core."""
+        for cpu, following in zip(cpus, [*cpus[1:], cpus[0]], strict=True):
+            self.cpus[cpu]["sibling"] = following if len(cpus) > 1 else NONE
 
     def lock(self, missing: int = 0) -> int:
         """Add a mutex, a condition variable, or a barrier at which the last of ``missing + 1`` tasks waits for none."""
@@ -312,7 +320,8 @@ class Builder:
     def source(
         self, name: str, kind: int, *, duration: int, cpu: int = NONE, task: int = NONE, locked: bool = False,
         lasting: bool = False, on_disk: bool = False, period_ns: int = 0, phase_ns: int = 0, interval: int = NONE,
-        burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = state.VEC_NET_RX,
+        burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = state.VEC_NET_RX, server: int = NONE,
+        answer: int = NONE,
     ) -> int:  # fmt: skip
         """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals."""
         arrival_key, arrival_gamma = random.stream(self.seed, name, "arrival")
@@ -322,6 +331,7 @@ class Builder:
             {
                 "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration, "vector": vector,
                 "lasting": int(lasting), "on_disk": int(on_disk),
+                "server": server, "answer": answer,
                 "arrival": PERIODIC if period_ns else BURSTS if burst_size else RENEWAL, "period": period_ns,
                 "phase": phase_ns, "interval": interval, "burst_size": burst_size, "burst_spacing": burst_spacing_ns,
                 "last": 0 if period_ns else phase_ns, "arrival_key": arrival_key, "arrival_gamma": arrival_gamma,

@@ -7,7 +7,7 @@ for its next exit, or for the tick, which makes it an ordinary one (`rtsim.sched
 
 from __future__ import annotations
 
-from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, softirq, switch, trace
+from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, smt, softirq, switch, trace
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -141,6 +141,8 @@ def _finish_switch(s: State, cpu: int) -> None:
     c.switched_ns = c.task_ns
     if c.curr < 0:
         c.bottom = IDLE
+        if c.sibling >= 0:
+            smt.set_busy(s, cpu, 0)
     else:
         c.bottom = TASK_RUNS
         t = s.tasks[c.curr]
@@ -210,7 +212,7 @@ def _idle(s: State, cpu: int) -> None:
     if c.carrier < 0 or idle.polls(s, cpu):
         execution.begin_base(s, cpu, IDLE, NEVER)
     elif c.poll_limit > 0:
-        execution.begin_base(s, cpu, IDLE, c.poll_limit)
+        execution.begin_base(s, cpu, IDLE, smt.work_in(s, cpu, c.poll_limit))
     else:
         _halt(s, cpu)
 

@@ -249,13 +249,16 @@ def _fire_guest_timer(s: State, guest_cpu: int) -> None:
     emulator = s.kernels[g.kernel].timer_task
     if emulator >= 0:
         t.timer_job = 1
-        jobs.add_job(s, emulator, cost(s, s.tasks[emulator].cpu, s.kernels[g.kernel].timer_work), 1, guest_cpu)
+        work = cost(s, s.tasks[emulator].cpu, s.kernels[g.kernel].timer_work)
+        jobs.add_job(s, emulator, work, 1, guest_cpu, NONE)
         wake_from_irq(s, emulator)
         return
     lapic.note_fired(s, guest_cpu)
     if g.executing == 0:
-        if t.timer_cpu < 0:  # else an hrtimer of the host wakes it
+        if t.timer_cpu < 0:
             _end_halt(s, guest_cpu)
+        else:  # an hrtimer of the host wakes it
+            rtsl.begin_interruption(s, guest_cpu)
     elif s.kernels[t.kernel].preemption_timer == 1:
         vcpu.leave_guest(s, t.cpu, EXIT_TIMER)
     else:

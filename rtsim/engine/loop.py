@@ -73,7 +73,7 @@ def _act(s: State) -> None:
     elif action == ACT_WAKE:
         _wake_early(s, m.action_entity)
     elif action == ACT_JOB:
-        jobs.add_job(s, m.action_entity, m.action_value, 0, NONE)
+        jobs.add_job(s, m.action_entity, m.action_value, 0, NONE, 0)
         interrupts.wake_from_irq(s, m.action_entity)
     elif action == ACT_IRQ:
         s.cpus[m.action_entity].irq_noise += m.action_value

@@ -19,6 +19,7 @@ from rtsim.engine.state import (
     IRQ_NOISE,
     IRQ_WAKE,
     NMI,
+    NOISE_DOORBELL,
     NOISE_EXIT,
     NOISE_FAULT,
     NOISE_HARDWARE,
@@ -32,7 +33,7 @@ from rtsim.engine.state import (
     TR_NOISE,
     State,
 )
-from rtsim.kvm import memory, vcpu
+from rtsim.kvm import memory, threads, vcpu
 
 __all__ = ["next_arrival", "source_slot", "strike"]
 
@@ -84,10 +85,12 @@ def strike(s: State, source: int) -> None:
         interrupts.deliver(s, src.cpu, IRQ_NOISE)
     elif kind == NOISE_EXIT:
         _exit_to_qemu(s, src.task, duration)
+    elif kind == NOISE_DOORBELL:
+        threads.ring_doorbell(s, source, duration)
     elif kind == NOISE_FAULT:
         _miss_page(s, source, duration)
     else:
-        add_job(s, src.task, duration, src.locked, NONE)
+        add_job(s, src.task, duration, src.locked, NONE, 0)
         interrupts.wake_from_irq(s, src.task)
 
 
@@ -97,7 +100,7 @@ def _interrupt(s: State, cpu: int, thread: int, duration: int) -> None:
     bits = IRQ_NOISE
     if thread >= 0:
         hard = min(duration, cost(s, cpu, s.kernels[s.cpus[cpu].kernel].irq_thread_hard))
-        add_job(s, thread, duration - hard, 0, NONE)
+        add_job(s, thread, duration - hard, 0, NONE, 0)
         duration = hard
         if interrupts.note_wake(s, thread):
             bits |= IRQ_WAKE

@@ -20,6 +20,7 @@ from rtsim.engine.state import (
     C_IRQ,
     C_MEMORY,
     C_PREEMPT_OFF,
+    C_SMT,
     C_SOFTIRQ,
     C_SWITCH,
     C_TIMER_SLACK,
@@ -27,6 +28,7 @@ from rtsim.engine.state import (
     C_VM_EXIT,
     CAUSES,
     EXIT_EPT,
+    FULL_SPEED,
     H_LATENCY,
     HARDWARE,
     IDLE,
@@ -129,10 +131,21 @@ def _begin_gap(s: State, cpu: int, task: int) -> None:
 
 @handler
 def _charge_watches(s: State, cpu: int, stretch: int) -> None:
+    lost = _lost(s, cpu, stretch)
     watch = s.cpus[cpu].watch_head
     while watch >= 0:
-        _charge(s, watch, _cause(s, cpu, watch), stretch)
+        _charge(s, watch, C_SMT, lost)
+        _charge(s, watch, _cause(s, cpu, watch), stretch - lost)
         watch = s.watches[watch].next
+
+
+@handler
+def _lost(s: State, cpu: int, stretch: int) -> int:
+    """Return how much less `cpu` would have needed for what it did in `stretch` ns, with its core to itself (ns)."""
+    c = s.cpus[cpu]
+    if c.speed == FULL_SPEED or c.level == HARDWARE or (c.level == BASE and c.bottom in (IDLE, IDLE_EXIT)):
+        return 0
+    return stretch - stretch * c.speed // FULL_SPEED
 
 
 @handler

@@ -61,7 +61,7 @@ from rtsim.engine.state import (
     TASK_RUNS,
     State,
 )
-from rtsim.kvm import vcpu
+from rtsim.kvm import threads, vcpu
 from rtsim.sched import core
 from rtsim.sched.cpus import allowed_on
 
@@ -331,7 +331,7 @@ def end_operation(s: State, cpu: int) -> None:
     elif op.code == OP_SOFTIRQ:
         softirq.end_thread_stretch(s, cpu)
     elif op.code == OP_JOB:
-        jobs.end_job(s, cpu)
+        threads.end_job(s, cpu)
     elif op.code == OP_RUN and t.rest > 0:
         core.account_curr(s, cpu)
     elif op.code == OP_RUNTIME and s.m[0].now < t.ends_at:

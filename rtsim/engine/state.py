@@ -87,7 +87,7 @@ NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED = 0,
 NEEDS_PAGE, IN_FAULT, POLLING = 8, 9, 10
 
 # Why a vCPU left the guest.
-EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT = 0, 1, 2, 3, 4
+EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT, EXIT_DOORBELL = 0, 1, 2, 3, 4, 5
 
 # Fair classes.
 CFS, EEVDF = 0, 1
@@ -123,6 +123,7 @@ OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ = 16, 17, 18, 19, 20
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT, NOISE_FAULT = 0, 1, 2, 3, 4, 5, 6
+NOISE_DOORBELL = 7
 PERIODIC, RENEWAL, BURSTS = 0, 1, 2
 
 # What is asked of the engine from outside between events.
@@ -163,9 +164,10 @@ CAUSE_NAMES = (
     "vm_entry",
     "emulator",
     "memory",
+    "smt",
 )
 (C_HARDWARE, C_IRQ, C_SOFTIRQ, C_IDLE_EXIT, C_PREEMPT_OFF, C_SWITCH, C_TIMER_SLACK,
- C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY) = range(len(CAUSE_NAMES))  # fmt: skip
+ C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY, C_SMT) = range(len(CAUSE_NAMES))  # fmt: skip
 CAUSES = len(CAUSE_NAMES)
 
 HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
@@ -174,6 +176,8 @@ H_LATENCY, H_WAKING, H_RUN, H_RESPONSE = range(4)
 RATES = (4, 32, 128, 512, 896)
 """Rates at which the buckets of interruptions leak, in `RATE_UNIT`."""
 RATE_UNIT = 1024
+FULL_SPEED = 1024
+"""Speed of a CPU that has its core to itself."""
 
 IDLE_STATES = 8
 AFFINITY_WORDS = 8
@@ -279,7 +283,8 @@ KERNEL = _dtype(f"""
     cgroup_level:   a wake-up, for each cgroup level of its task
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
-    vm_exit[5]:     VM exit by reason
+    vm_exit[6]:     VM exit by reason
+    smt_speed:      of FULL_SPEED, how fast a CPU works while a task has another one of its core
     halt_poll_ns:   ns that a halted vCPU polls at most, 0 = never
     halt_poll_grow: factor after a halt that a longer poll would have caught, 0 = none
     halt_poll_grow_start: ns, first poll
@@ -348,6 +353,9 @@ CPU = _dtype(f"""
     bucket[{len(RATES)}]: ns times RATE_UNIT, level of the bucket that leaks at each of RATES
     bucket_most[{len(RATES)}]: its highest
     idle_from:      ns, since when it idles
+    sibling:        next CPU of its core, in a ring; -1 = alone
+    busy:           1 = a task has it
+    speed:          of FULL_SPEED, how fast it works
     poll_limit:     ns that it polls before it halts, in a guest
     tick_at:        ns, next tick, NEVER = stopped
     tick_queued:    ns, when the tick's timer was queued
@@ -716,7 +724,8 @@ JOB = _dtype("""
     arrival:        ns
     duration:       ns
     locked:         1 = done under the task's lock
-    guest_cpu:      guest CPU to interrupt when it is done: its timer has expired; -1 none
+    guest_cpu:      guest CPU to interrupt when it is done, -1 none
+    interrupt:      ns, that interrupt of a device, -1 = of its timer
 """)
 
 LOCK = _dtype("""
@@ -730,6 +739,8 @@ SOURCE = _dtype("""
     kind:           what an arrival does
     cpu:            where; -1 = on all host CPUs at the same instant
     task:           thread or vCPU it concerns, -1 none
+    server:         thread that a doorbell wakes
+    answer:         table of the interrupt by which it answers
     locked:         job is done under the lock
     lasting:        of page faults: 1 = a page missing is found missing later, 0 = only code that runs now touches it
     on_disk:        of page faults: 1 = the page is read from disk, the vCPU sleeps

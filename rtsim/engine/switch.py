@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsim.engine import execution, observe, trace
+from rtsim.engine import execution, observe, smt, trace
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import H_RUN, H_WAKING, NONE, NOT_VCPU, SWITCH, TR_SWITCH, State
@@ -19,6 +19,8 @@ def begin_switch(s: State, cpu: int) -> None:
     picked = c.curr
     trace.record(s, TR_SWITCH, cpu, picked, c.prev)
     _count_lengths(s, c.prev, picked)
+    if c.sibling >= 0 and picked >= 0:
+        smt.set_busy(s, cpu, 1)
     work = cost(s, cpu, k.context_switch)
     if picked >= 0 and s.tasks[picked].fresh == 1 and s.tasks[picked].kthread == 0 and s.tasks[picked].mode == NOT_VCPU:
         work += cost(s, cpu, k.syscall_exit)

@@ -16,8 +16,6 @@ __all__ = ["GuestIdle", "KvmParameters", "guest_idle", "kvm_parameters"]
 
 ADVANCE_INIT_NS = 1_000
 """LAPIC_TIMER_ADVANCE_NS_INIT."""
-ADVANCE_MAX_NS = 5_000
-"""LAPIC_TIMER_ADVANCE_NS_MAX."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,6 @@ class KvmParameters:
     """Whether that is only where it begins."""
     preemption_timer: bool
     """Whether the CPU itself ends guest mode when the timer of a running guest expires (VMX); else an hrtimer does."""
-    ple: bool
-    """Whether a guest that spins leaves guest mode, to yield to another of its vCPUs."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,6 @@ def kvm_parameters(kernel: Kernel) -> KvmParameters:
         lapic_timer_advance_ns=ADVANCE_INIT_NS if advance < 0 else advance,
         lapic_timer_advance_adapts=advance < 0,
         preemption_timer=_switch(kernel, "kvm_intel.preemption_timer", True),
-        ple=_number(kernel, "kvm_intel.ple_gap", 128) > 0,
     )
 
 

@@ -6,7 +6,7 @@ after one that none would have.
 
 from __future__ import annotations
 
-from rtsim.engine import execution, timers
+from rtsim.engine import execution, smt, timers
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import NEVER, NONE, POLLING, SLEEPING, TASK_RUNS, State
 from rtsim.sched import core
@@ -22,7 +22,7 @@ def wait(s: State, cpu: int) -> bool:
         t.halted_at = s.m[0].now
         if _may_poll(s, cpu):
             t.mode = POLLING
-            execution.begin_base(s, cpu, TASK_RUNS, t.halt_poll_ns)
+            execution.begin_base(s, cpu, TASK_RUNS, smt.work_in(s, cpu, t.halt_poll_ns))
             return True
     _hand_timer_over(s, cpu)
     core.block_current(s, cpu, SLEEPING)

@@ -6,7 +6,7 @@ work left is kept and armed anew at the next entry. Its clock and timers go on i
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, rtsl, trace
+from rtsim.engine import execution, mutex, observe, rtsl, smt, trace
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import (
@@ -50,6 +50,7 @@ def thaw(s: State, guest_cpu: int) -> None:
     observe.hand_over(s, guest_cpu, s.tasks[g.carrier].cpu, guest_cpu)
     g.executing = 1
     g.since = s.m[0].now
+    g.speed = s.cpus[s.tasks[g.carrier].cpu].speed
     if g.level == BASE:
         rtsl.end_interruption(s, guest_cpu)
     execution.resume(s, guest_cpu)
@@ -113,7 +114,7 @@ def proceed(s: State, cpu: int) -> bool:
     if t.mode == NEEDS_PAGE:
         return memory.serve_fault(s, cpu)
     c = s.cpus[cpu]
-    c.entry_section = lapic.wait_lapic_expire(s, task) + cost(s, cpu, s.kernels[c.kernel].vm_entry)
+    c.entry_section = smt.work_in(s, cpu, lapic.wait_lapic_expire(s, task)) + cost(s, cpu, s.kernels[c.kernel].vm_entry)
     rtsl.note_section(s, cpu, c.entry_section)
     execution.begin_base(s, cpu, TASK_RUNS, c.entry_section)
     t.mode = VM_ENTRY

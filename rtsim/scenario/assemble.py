@@ -6,7 +6,7 @@ variants of a scenario that keep a name keep its noise.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY
 from rtsim.kernel.softirqs import SOFTIRQ_VECTORS, softirq_threads
 from rtsim.nova import Placement
 from rtsim.profile import Arrival, DistributionEntry, IdleEntry, NoiseSource, Profile
-from rtsim.scenario.guests import Guest, guests_of
+from rtsim.scenario.guests import Guest, GuestThread, guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
 from rtsim.scenario.memory import faults_of, remote_share, slowdown
@@ -38,6 +38,7 @@ from rtsim.workload.policies import POLICIES
 __all__ = ["Assembly", "assemble"]
 
 REMOTE_TICK_NS = 1_000_000_000
+EXITS = ("timer", "hlt", "external", "io", "ept", "doorbell")
 
 NOISE_KINDS = {
     "hardware": state.NOISE_HARDWARE, "nmi": state.NOISE_NMI, "irq": state.NOISE_IRQ, "softirq": state.NOISE_SOFTIRQ,
@@ -84,7 +85,7 @@ def assemble(scenario: Scenario, *, trace_length: int = DEFAULT_TRACE) -> Assemb
     work.add_host()
     work.add_cgroups(guests)
     for guest in guests:
-        work.add_vcpus(guest)
+        work.add_threads(guest)
     work.add_kernel_threads()
     work.add_host_noise()
     work.add_host_workload()
@@ -103,8 +104,6 @@ class _Assembler:
         self.isolation = host.isolation
         self.together: dict[str, tuple[str, ...]] = {}
         self.tasks: dict[str, int] = {}
-        self.vcpus: dict[str, list[int]] = {}
-        self.emulators: dict[str, int] = {}
         self._spread: dict[int, int] = {}
 
     # ---- the host -------------------------------------------------------------------------------------------
@@ -114,10 +113,17 @@ class _Assembler:
         if ids != tuple(range(len(ids))):
             raise InputError(self.scenario.source, "host.topology", "expected CPUs numbered from 0 without gaps")
         self.kernel = self._add_kernel(
-            self.host.kernel, len(ids), slowdown(self.host), self._host_idle(), **host_fields(self.host.kernel)
+            self.host.kernel,
+            len(ids),
+            slowdown(self.host),
+            self._host_idle(),
+            smt_speed=round(state.FULL_SPEED * self.host.profile.costs.smt_speed.value),
+            **host_fields(self.host.kernel),
         )
         for cpu in ids:
             self._add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
+        for core in {self.host.topology.siblings(cpu) for cpu in ids}:
+            self.builder.core(sorted(core))
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
     def _add_cpu(
@@ -185,7 +191,7 @@ class _Assembler:
             ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit),
             enqueue_remote=table(costs.enqueue_remote),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
-            vm_exit=[table(getattr(costs.vm_exit, reason)) for reason in ("timer", "hlt", "external", "io", "ept")],
+            vm_exit=[table(getattr(costs.vm_exit, reason) or costs.vm_exit.timer) for reason in EXITS],
             idle_exit=[(entry.residency, table(entry)) for _, entry in states] or self.builder.constant(0),
             **{"idle_polls": int(bool(states) and states[0][0] == "poll"), **fields},
         )  # fmt: skip
@@ -289,45 +295,37 @@ class _Assembler:
 
     # ---- guests ---------------------------------------------------------------------------------------------
 
-    def add_vcpus(self, guest: Guest) -> None:
+    def add_threads(self, guest: Guest) -> None:
         """Add the guest's threads on the host: they exist before any guest CPU does."""
-        placement, lock = guest.placement, self.builder.lock()
-        everywhere = self.host.topology.cpu_ids
-        rows = []
-        for vcpu in range(placement.vcpus):
-            policy, priority = guest.schedule(vcpu)
-            name = f"{guest.name}/vcpu{vcpu}"
-            cpus = placement.vcpu_pins.get(vcpu) or everywhere
-            self._existing(cpus, f"guests.{guest.name}: vcpupin {vcpu}")
-            group = self._thread_group(guest, f"vcpu{vcpu}", policy)
-            rows.append(
-                self.builder.vcpu(
-                    name, self.kernel, cpus, POLICIES[policy], priority, lock=lock, group=group,
-                    **vcpu_fields(self.host.kernel, guest.model.timer_delivery),
-                )
-            )  # fmt: skip
-            self._name_task(name, rows[-1])
-        name = f"{guest.name}/emulator"
-        cpus = placement.emulator_cpus or placement.floating_cpus or everywhere
-        self._existing(cpus, f"guests.{guest.name}: emulatorpin")
-        group = self._thread_group(guest, "emulator", "other")
-        self.emulators[guest.name] = self.builder.server(
-            name, self.kernel, cpus, state.OTHER, 0, lock=lock, group=group
-        )
-        self._name_task(name, self.emulators[guest.name])
-        self.vcpus[guest.name] = rows
+        lock = self.builder.lock()
+        early = vcpu_fields(self.host.kernel, guest.model.timer_delivery)
+        for thread in guest.vcpu_threads():
+            self._add_thread(guest, thread, self.builder.vcpu, lock, **early)
+        for thread in guest.other_threads(vhost=self.host.profile.uses_vhost()):
+            self._add_thread(guest, thread, self.builder.server, lock)
 
-    def _thread_group(self, guest: Guest, thread: str, policy: str) -> int:
+    def _add_thread(self, guest: Guest, thread: GuestThread, add: Callable[..., int], lock: int, **fields: Any) -> None:
+        name = f"{guest.name}/{thread.name}"
+        cpus = thread.cpus or self.host.topology.cpu_ids
+        self._existing(cpus, f"guests.{guest.name}: {thread.pin}")
+        group = self._thread_group(guest, thread)
+        row = add(name, self.kernel, cpus, POLICIES[thread.policy], thread.priority, lock=lock, group=group, **fields)
+        self._name_task(name, row)
+
+    def _vcpus(self, guest: Guest) -> list[int]:
+        return [self.tasks[f"{guest.name}/vcpu{number}"] for number in range(guest.placement.vcpus)]
+
+    def _thread_group(self, guest: Guest, thread: GuestThread) -> int:
         """Return the row of the cgroup that libvirt puts a thread into, NONE without."""
         if self.scenario.model.host.cgroups == "flat":
             return state.NONE
-        path = thread_cgroup(guest.name, thread)
-        self.cgroups.check_policy(path, policy, f"guests.{guest.name}: {thread}")
+        path = thread_cgroup(guest.name, thread.cgroup)
+        self.cgroups.check_policy(path, thread.policy, f"guests.{guest.name}: {thread.name}")
         return self.groups[path]
 
     def add_guest(self, guest: Guest) -> None:
         """Add the guest's kernel and CPUs, its workload and noise, and what occupies its emulator."""
-        rows = self.vcpus[guest.name]
+        rows = self._vcpus(guest)
         slower = slowdown(self.host, remote_share(guest, self.host))
         kernel = self._add_kernel(guest.kernel, len(rows), slower, **self._guest_fields(guest))
         isolation = guest.kernel.isolation(range(len(rows)))
@@ -350,7 +348,7 @@ class _Assembler:
     def _guest_fields(self, guest: Guest) -> dict[str, Any]:
         fields = guest_fields(guest.kernel, guest.model.timer_delivery)
         if guest.model.timer_delivery == "emulator":
-            fields["timer_task"] = self.emulators[guest.name]
+            fields["timer_task"] = self.tasks[f"{guest.name}/emulator"]
             fields["timer_work"] = self._table(self.host.profile.costs.bql_hold)
         return fields
 
@@ -359,19 +357,45 @@ class _Assembler:
         for source, cpus in profile.guest_noise_on(isolation, guest.placement.vcpus):
             self._add_noise(guest.name, kernel, guest.kernel, source, cpus)
         for item in profile.emulator:
-            name = f"{guest.name}/emulator/{item.name}"
+            name = f"{guest.name}/{item.thread}/{item.name}"
+            task, locked = self._server(guest, item.thread)
             self.builder.source(
-                name, state.NOISE_THREAD, task=self.emulators[guest.name], locked=item.holds_lock,
+                name, state.NOISE_THREAD, task=task, locked=item.holds_lock or locked,
                 duration=self._table(item.duration), **self._arrival(name, item.arrival),
             )  # fmt: skip
         for exits in profile.vcpu_exits:
-            for vcpu, task in enumerate(self.vcpus[guest.name]):
-                if exits.vcpus == "all" or (exits.vcpus == "rt") == (vcpu in guest.placement.rt_vcpus):
-                    name = f"{guest.name}/vcpu{vcpu}/exits/{exits.name}"
-                    self.builder.source(
-                        name, state.NOISE_EXIT, task=task, duration=self._table(exits.duration),
-                        **self._arrival(name, exits.arrival),
-                    )  # fmt: skip
+            for vcpu, task in self._vcpus_that(guest, exits.vcpus):
+                name = f"{guest.name}/vcpu{vcpu}/exits/{exits.name}"
+                self.builder.source(
+                    name, state.NOISE_EXIT, task=task, duration=self._table(exits.duration),
+                    **self._arrival(name, exits.arrival),
+                )  # fmt: skip
+        for request in profile.requests:
+            server, locked = self._server(guest, request.thread)
+            for vcpu, task in self._vcpus_that(guest, request.vcpus):
+                name = f"{guest.name}/vcpu{vcpu}/requests/{request.name}"
+                self.builder.source(
+                    name, state.NOISE_DOORBELL, task=task, server=server, locked=locked,
+                    duration=self._table(request.duration), answer=self._table(request.interrupt),
+                    **self._arrival(name, request.arrival),
+                )  # fmt: skip
+
+    def _server(self, guest: Guest, thread: str) -> tuple[int, bool]:
+        """Return the thread that does the work of `thread`, and whether that needs the lock because of it.
+
+        Without an iothread, the emulator does its work.
+        """
+        if thread != "iothread":
+            return self.tasks[f"{guest.name}/{thread}"], False
+        if not guest.placement.iothreads:
+            return self.tasks[f"{guest.name}/emulator"], True
+        return self.tasks[f"{guest.name}/iothread{min(guest.placement.iothreads)}"], False
+
+    def _vcpus_that(self, guest: Guest, which: str) -> Iterator[tuple[int, int]]:
+        """Yield the vCPUs that are meant by `which` (all, rt, other), and their threads."""
+        for vcpu, task in enumerate(self._vcpus(guest)):
+            if which == "all" or (which == "rt") == (vcpu in guest.placement.rt_vcpus):
+                yield vcpu, task
 
     def _add_memory_faults(self, guest: Guest) -> None:
         for found in faults_of(guest, self.host):
@@ -379,7 +403,7 @@ class _Assembler:
             cost = self.builder.constant(0) if found.cost is None else self._table(found.cost)
             reason = found.fault.reason
             self.builder.source(
-                name, state.NOISE_FAULT, task=self.vcpus[guest.name][found.vcpu], duration=cost,
+                name, state.NOISE_FAULT, task=self._vcpus(guest)[found.vcpu], duration=cost,
                 lasting=reason != "first_touch", on_disk=reason == "swap", **self._arrival(name, found.arrival),
             )  # fmt: skip
 
