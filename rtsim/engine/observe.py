@@ -320,7 +320,7 @@ def _charging_cpu(s: State, cpu: int) -> int:
     return vcpu.cpu
 
 
-@inlined
+@handler
 def close_watch(s: State, task: int) -> None:
     """End the sample of `task`, if one is under way: it runs in user space now."""
     watch = s.tasks[task].watch

@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 
-@inlined
+@handler
 def try_to_wake_up(s: State, task: int, here: int) -> None:
     """Make `task` runnable, called by code on CPU `here`; sleepers only, others are awake already."""
     t = s.tasks[task]
@@ -108,7 +108,7 @@ def wake_pending(s: State, cpu: int) -> int:
     return -1
 
 
-@inlined
+@handler
 def wake_up(s: State, task: int, here: int) -> int:
     """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
     try_to_wake_up(s, task, here)
@@ -123,7 +123,7 @@ def wake_up(s: State, task: int, here: int) -> int:
     return work
 
 
-@inlined
+@handler
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr

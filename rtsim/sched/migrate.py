@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine import observe, trace
-from rtsim.engine.jit import handler, inlined
+from rtsim.engine.jit import handler
 from rtsim.engine.state import CFS, RESCHED, RUNNABLE, TR_MIGRATE, State
 from rtsim.engine.timers import update_tick
 from rtsim.sched import classes, fair, pelt, resched
@@ -11,7 +11,7 @@ from rtsim.sched import classes, fair, pelt, resched
 __all__ = ["activate_task", "attach_task", "detach_task", "move_task", "set_task_cpu", "wakeup_preempt"]
 
 
-@inlined
+@handler
 def set_task_cpu(s: State, task: int, cpu: int) -> None:
     """Move a task that is in no queue to `cpu`, and with it the samples that wait for it."""
     t = s.tasks[task]
@@ -49,7 +49,7 @@ def _end_idle(s: State, cpu: int) -> None:
     c.idle_stamp = 0
 
 
-@inlined
+@handler
 def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
     """Queue a runnable `task` on `cpu`, whose clock has been read."""
     _end_idle(s, cpu)
@@ -67,7 +67,7 @@ def _note_queued(s: State, cpu: int) -> None:
         update_tick(s, cpu)
 
 
-@inlined
+@handler
 def wakeup_preempt(s: State, cpu: int, task: int) -> None:
     """Mark `cpu` if `task`, just queued there, is to run instead of what runs."""
     c = s.cpus[cpu]
