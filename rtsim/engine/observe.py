@@ -11,8 +11,7 @@ import numpy as np
 
 from rtsim.engine import trace
 from rtsim.engine.bits import leading_zeros
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     BASE,
     C_EMULATOR,
     C_HARDWARE,
@@ -46,8 +45,9 @@ from rtsim.engine.state import (
     VM_EXIT,
     WANTS_LOCK,
     WORST_SAMPLES,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.state import State
 
 __all__ = [
     "account",

@@ -11,8 +11,9 @@ Under PREEMPT_RT the sleeps of fair tasks are timers of a second, soft base: the
 from __future__ import annotations
 
 from rtsim.engine import calendar
+from rtsim.engine.constants import NEVER, OTHER, PREEMPT_RT
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import NEVER, OTHER, PREEMPT_RT, State
+from rtsim.engine.state import State
 
 __all__ = [
     "HARD_BASE",

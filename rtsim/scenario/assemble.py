@@ -12,8 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from rtsim.engine import state
 from rtsim.engine.builder import DEFAULT_TRACE, Builder, Names
+from rtsim.engine.constants import (
+    FIFO,
+    NOISE_EXIT,
+    NOISE_FAULT,
+    NOISE_HARDWARE,
+    NOISE_IRQ,
+    NOISE_NMI,
+    NOISE_SOFTIRQ,
+    NOISE_THREAD,
+    NONE,
+    OTHER,
+)
 from rtsim.engine.random import uniform_below
 from rtsim.engine.state import State
 from rtsim.inputs.errors import InputError
@@ -39,8 +50,8 @@ __all__ = ["Assembly", "assemble"]
 REMOTE_TICK_NS = 1_000_000_000
 
 NOISE_KINDS = {
-    "hardware": state.NOISE_HARDWARE, "nmi": state.NOISE_NMI, "irq": state.NOISE_IRQ, "softirq": state.NOISE_SOFTIRQ,
-    "thread": state.NOISE_THREAD,
+    "hardware": NOISE_HARDWARE, "nmi": NOISE_NMI, "irq": NOISE_IRQ, "softirq": NOISE_SOFTIRQ,
+    "thread": NOISE_THREAD,
 }  # fmt: skip
 
 
@@ -118,7 +129,7 @@ class _Assembler:
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
     def _add_cpu(
-        self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = state.NONE
+        self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = NONE
     ) -> None:
         """Add a CPU; ``skew_tick`` spreads the ticks over half their period."""
         skew = kernel.tick_ns // 2 // len(isolation.cpus) * cpu if kernel.command_line.skew_tick else 0
@@ -147,11 +158,11 @@ class _Assembler:
         """Add the work that looks after the scheduler of each nohz_full CPU once a second (sched_tick_remote)."""
         name = f"{level}/thread/tick-remote"
         work = self._table(self.host.profile.costs.tick)
-        worker = self.builder.server(name, row, isolation.kthread_cpus, state.OTHER, 0, kthread=1)
+        worker = self.builder.server(name, row, isolation.kthread_cpus, OTHER, 0, kthread=1)
         for cpu in sorted(isolation.nohz_full):
             own = f"{name}/{cpu}"
             self.builder.source(
-                own, state.NOISE_THREAD, task=worker, duration=work, period_ns=REMOTE_TICK_NS,
+                own, NOISE_THREAD, task=worker, duration=work, period_ns=REMOTE_TICK_NS,
                 phase_ns=self._phase(own, "random", REMOTE_TICK_NS),
             )  # fmt: skip
 
@@ -197,9 +208,9 @@ class _Assembler:
         base = self.builder.kernels[row]["cpu_base"]
         if source.cpus == "per-cpu":
             name = f"{name}/{cpus[0]}"
-        target, task = base + cpus[0], state.NONE
+        target, task = base + cpus[0], NONE
         if source.scope == "machine":
-            target = state.NONE
+            target = NONE
         elif source.kind == "thread":
             policy = POLICIES[source.policy or "other"]
             task = self.builder.server(name, row, cpus, policy, source.priority or 0, kthread=1)
@@ -209,7 +220,7 @@ class _Assembler:
                 self._spread[target] = self._spread.get(target, 0) + 1
             if source.kind == "irq" and source.threaded and kernel.force_irqthreads:
                 task = self.builder.server(
-                    name, row, [target - base], state.FIFO, IRQ_THREAD_PRIORITY, kthread=1
+                    name, row, [target - base], FIFO, IRQ_THREAD_PRIORITY, kthread=1
                 )  # fmt: skip
         self.builder.source(
             name, NOISE_KINDS[source.kind], cpu=target, task=task, duration=self._table(source.duration),
@@ -222,7 +233,7 @@ class _Assembler:
             return {
                 "period_ns": arrival.periodic.period,
                 "phase_ns": self._phase(name, arrival.periodic.phase, arrival.periodic.period),
-                "interval": state.NONE if jitter is None else self.builder.table(jitter.table()),
+                "interval": NONE if jitter is None else self.builder.table(jitter.table()),
             }
         interval = {"interval": self.builder.table(arrival.interval().table())}
         if arrival.bursts is not None:
@@ -256,7 +267,7 @@ class _Assembler:
 
     def _add_workload(self, machine: Machine, workload: WorkloadModel) -> None:
         profile = self.host.profile.workload
-        activation = state.NONE if profile.activation is None else self._table(profile.activation)
+        activation = NONE if profile.activation is None else self._table(profile.activation)
         poll_ns = 0 if profile.clock_poll is None else profile.clock_poll.constant
         added = add_workload(self.builder, self.scenario, machine, workload, poll_ns, activation)
         for name, task in added.tasks.items():
@@ -297,16 +308,14 @@ class _Assembler:
         cpus = placement.emulator_cpus or placement.floating_cpus or everywhere
         self._existing(cpus, f"guests.{guest.name}: emulatorpin")
         group = self._thread_group(guest, "emulator", "other")
-        self.emulators[guest.name] = self.builder.server(
-            name, self.kernel, cpus, state.OTHER, 0, lock=lock, group=group
-        )
+        self.emulators[guest.name] = self.builder.server(name, self.kernel, cpus, OTHER, 0, lock=lock, group=group)
         self._name_task(name, self.emulators[guest.name])
         self.vcpus[guest.name] = rows
 
     def _thread_group(self, guest: Guest, thread: str, policy: str) -> int:
         """Return the row of the cgroup that libvirt puts a thread into, NONE without."""
         if self.scenario.model.host.cgroups == "flat":
-            return state.NONE
+            return NONE
         path = thread_cgroup(guest.name, thread)
         self.cgroups.check_policy(path, policy, f"guests.{guest.name}: {thread}")
         return self.groups[path]
@@ -340,7 +349,7 @@ class _Assembler:
         for item in profile.emulator:
             name = f"{guest.name}/emulator/{item.name}"
             self.builder.source(
-                name, state.NOISE_THREAD, task=self.emulators[guest.name], locked=item.holds_lock,
+                name, NOISE_THREAD, task=self.emulators[guest.name], locked=item.holds_lock,
                 duration=self._table(item.duration), **self._arrival(name, item.arrival),
             )  # fmt: skip
         for exits in profile.vcpu_exits:
@@ -348,7 +357,7 @@ class _Assembler:
                 if exits.vcpus == "all" or (exits.vcpus == "rt") == (vcpu in guest.placement.rt_vcpus):
                     name = f"{guest.name}/vcpu{vcpu}/exits/{exits.name}"
                     self.builder.source(
-                        name, state.NOISE_EXIT, task=task, duration=self._table(exits.duration),
+                        name, NOISE_EXIT, task=task, duration=self._table(exits.duration),
                         **self._arrival(name, exits.arrival),
                     )  # fmt: skip
 
@@ -358,7 +367,7 @@ class _Assembler:
             cost = self.builder.constant(0) if found.cost is None else self._table(found.cost)
             reason = found.fault.reason
             self.builder.source(
-                name, state.NOISE_FAULT, task=self.vcpus[guest.name][found.vcpu], duration=cost,
+                name, NOISE_FAULT, task=self.vcpus[guest.name][found.vcpu], duration=cost,
                 lasting=reason != "first_touch", on_disk=reason == "swap", **self._arrival(name, found.arrival),
             )  # fmt: skip
 

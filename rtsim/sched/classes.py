@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import DEADLINE, NEVER, NONE, OTHER, STOP
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import DEADLINE, NEVER, NONE, OTHER, STOP, State
+from rtsim.engine.state import State
 from rtsim.sched import deadline, dl_entity, fair, fair_server, rt, stop
 
 __all__ = [

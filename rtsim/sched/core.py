@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine import trace
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import cost
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     DEADLINE,
     FIFO,
     RESCHED,
@@ -19,8 +17,10 @@ from rtsim.engine.state import (
     T_RT_PERIOD,
     TR_BLOCK,
     TR_WAKING,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.random import cost
+from rtsim.engine.state import State
 from rtsim.engine.timers import update_tick
 from rtsim.sched import (
     balance,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtsim.engine.bits import trailing_zeros
+from rtsim.engine.constants import DEADLINE, FIFO, NONE, RR, RT_PRIORITIES, RUNNABLE, SD_WAKE_AFFINE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import DEADLINE, FIFO, NONE, RR, RT_PRIORITIES, RUNNABLE, SD_WAKE_AFFINE, State
+from rtsim.engine.state import State
 from rtsim.sched.cpus import allowed_on, in_domain
 
 __all__ = ["NO_RT", "highest_prio", "is_rt", "nearest", "suits", "waiting_prio"]

@@ -7,8 +7,9 @@ two tasks with the same deadline, to the nanosecond, none makes way for the othe
 
 from __future__ import annotations
 
+from rtsim.engine.constants import DEADLINE, NEVER, NONE, RESCHED
 from rtsim.engine.jit import handler
-from rtsim.engine.state import DEADLINE, NEVER, NONE, RESCHED, State
+from rtsim.engine.state import State
 from rtsim.sched import migrate, resched
 from rtsim.sched.cpupri import NO_RT, nearest
 from rtsim.sched.cpus import allowed_on

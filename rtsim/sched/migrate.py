@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtsim.engine import observe, trace
+from rtsim.engine.constants import CFS, RESCHED, RUNNABLE, TR_MIGRATE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import CFS, RESCHED, RUNNABLE, TR_MIGRATE, State
+from rtsim.engine.state import State
 from rtsim.engine.timers import update_tick
 from rtsim.sched import classes, fair, pelt, resched
 

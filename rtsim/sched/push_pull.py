@@ -8,8 +8,9 @@ overloaded CPUs by interrupt to push (RT_PUSH_IPI) where here their tasks are pu
 from __future__ import annotations
 
 from rtsim.engine.bits import trailing_zeros
+from rtsim.engine.constants import NONE, RESCHED, RR
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import NONE, RESCHED, RR, State
+from rtsim.engine.state import State
 from rtsim.sched import migrate, resched, tasklist
 from rtsim.sched.cpupri import NO_RT, highest_prio, is_rt, nearest, waiting_prio
 from rtsim.sched.cpus import allowed_on

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import DEADLINE, FIFO, NONE, RR, STOP
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import DEADLINE, FIFO, NONE, RR, STOP, State
+from rtsim.engine.state import State
 from rtsim.sched import dl_push_pull, migrate, push_pull, resched
 from rtsim.sched.cpus import shares_cache
 
