@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rtsim.engine.clock import run_until
-from rtsim.engine.state import H_LATENCY
+from rtsim.engine.constants import H_LATENCY
 from rtsim.scenario import Scenario
 from rtsim.scenario.assemble import Assembly, assemble
 

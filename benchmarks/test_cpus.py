@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import run_until
 from rtsim.scenario.sched_domains import engine_domains

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import run_until, step
 from rtsim.engine.state import State

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtsim.cli.outputs import expect_writable
+from rtsim.cli.outputs import expect_outputs, write_outputs
 from rtsim.cli.progress import engine_ready, progress_shown
 from rtsim.cli.tables import console, interval, microseconds, table, wide
-from rtsim.inputs.errors import InputError
-from rtsim.inputs.files import write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,9 +43,7 @@ def compare(
     from rtsim import planning
     from rtsim.scenario import Scenario
 
-    if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError("--plot", str(plot), "expected a name ending in .png, .svg or .pdf")
-    expect_writable(output, report, plot)
+    expect_outputs(output, report, plot)
     chosen = Scenario.load(scenario)
     if duration is not None:
         chosen = chosen.lasting(duration)
@@ -56,32 +51,8 @@ def compare(
     engine_ready()
     with progress_shown("comparing") as progress:
         comparison = planning.compare(chosen, vary=variants, replications=replications, progress=progress)
-    _write(comparison, output, report, plot)
+    write_outputs(comparison.to_json, comparison.plot_ccdf, 5.5, output=output, report=report, plot=plot)
     _show(comparison)
-
-
-def _write(comparison: Comparison, output: Path | None, report: Path | None, plot: Path | None) -> None:
-    data = comparison.to_json() if output is not None or report is not None else {}
-    if output is not None:
-        write_whole(output, json.dumps(data) + "\n")
-    if report is not None:
-        from rtsim.report.html import write_report
-
-        write_report(data, report)
-    if plot is not None:
-        write_whole(plot, _drawn(comparison, plot.suffix[1:]))
-
-
-def _drawn(comparison: Comparison, form: str) -> bytes:
-    import io
-
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    comparison.plot_ccdf(ax=figure.subplots())
-    stream = io.BytesIO()
-    figure.savefig(stream, format=form, dpi=150)
-    return stream.getvalue()
 
 
 def _show(comparison: Comparison) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtsim.cli.outputs import expect_writable
+from rtsim.cli.outputs import expect_outputs, write_outputs
 from rtsim.cli.progress import engine_ready, progress_shown
 from rtsim.cli.tables import console, interval, microseconds, table
-from rtsim.inputs.errors import InputError
-from rtsim.inputs.files import write_whole
 
 if TYPE_CHECKING:
     from rtsim.planning import Levers
@@ -37,41 +34,15 @@ def levers(
     from rtsim import planning
     from rtsim.scenario import Scenario
 
-    if plot is not None and plot.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError("--plot", str(plot), "expected a name ending in .png, .svg or .pdf")
-    expect_writable(output, report, plot)
+    expect_outputs(output, report, plot)
     chosen = Scenario.load(scenario)
     if duration is not None:
         chosen = chosen.lasting(duration)
     engine_ready()
     with progress_shown("pulling levers") as progress:
         found = planning.levers(chosen, guest=guest, replications=replications, progress=progress)
-    _write(found, output, report, plot)
+    write_outputs(found.to_json, found.plot, 6, output=output, report=report, plot=plot)
     _show(found)
-
-
-def _write(found: Levers, output: Path | None, report: Path | None, plot: Path | None) -> None:
-    data = found.to_json() if output is not None or report is not None else {}
-    if output is not None:
-        write_whole(output, json.dumps(data) + "\n")
-    if report is not None:
-        from rtsim.report.html import write_report
-
-        write_report(data, report)
-    if plot is not None:
-        write_whole(plot, _drawn(found, plot.suffix[1:]))
-
-
-def _drawn(found: Levers, form: str) -> bytes:
-    import io
-
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    found.plot(ax=figure.subplots())
-    stream = io.BytesIO()
-    figure.savefig(stream, format=form, dpi=150)
-    return stream.getvalue()
 
 
 def _show(found: Levers) -> None:
@@ -92,7 +63,7 @@ def _cells(row: LeverRow, width: int) -> dict[str, object]:
         change = microseconds(row["differences_ns"]["p99.99"], sign=True)
         ends = row["differences_ci_ns"]["p99.99"]
         change += f" ({interval(ends, sign=True)})" if width >= ROOM_FOR_INTERVALS and ends else ""
-    lost = "-" if row["others_lost"] is None else f"{100 * row['others_lost'] + 0.0:.1f} %"
+    lost = "-" if row["others_lost"] is None else f"{round(100 * row['others_lost'], 1) + 0.0:.1f} %"
     cells: dict[str, object] = {
         "levers": row["name"], "p50": values["p50"], "p99.99": values["p99.99"], "change": change, "max": values["max"],
     }  # fmt: skip

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rtsim.inputs.errors import InputError
+from rtsim.inputs.files import write_whole
 
-__all__ = ["expect_writable"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["expect_outputs", "expect_writable", "write_outputs"]
+
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def expect_writable(*paths: Path | None) -> None:
@@ -25,3 +35,47 @@ def expect_writable(*paths: Path | None) -> None:
             raise InputError(str(path), "", f"expected a file in an existing folder, there is no {path.parent}")
         if path.is_dir() or not os.access(path.parent, os.W_OK):
             raise InputError(str(path), "", "expected a writable file")
+
+
+def expect_outputs(output: Path | None, report: Path | None, plot: Path | None) -> None:
+    """Refuse what `write_outputs` could not write in the end.
+
+    Raises
+    ------
+    InputError
+        As `expect_writable`, or the picture's name does not tell its format.
+    """
+    if plot is not None and plot.suffix not in PICTURES:
+        raise InputError("--plot", str(plot), "expected a name ending in .png, .svg or .pdf")
+    expect_writable(output, report, plot)
+
+
+def write_outputs(
+    to_json: Callable[[], Mapping[str, Any]],
+    draw: Callable[[Axes], object],
+    height: float,
+    *,
+    output: Path | None,
+    report: Path | None,
+    plot: Path | None,
+) -> None:
+    """Write what was asked for of a comparison: its JSON, the HTML report, and a picture `height` inches high."""
+    data = to_json() if output is not None or report is not None else {}
+    if output is not None:
+        write_whole(output, json.dumps(data) + "\n")
+    if report is not None:
+        from rtsim.report.html import write_report
+
+        write_report(data, report)
+    if plot is not None:
+        write_whole(plot, _picture(draw, height, plot.suffix[1:]))
+
+
+def _picture(draw: Callable[[Axes], object], height: float, form: str) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, height), layout="constrained")
+    draw(figure.subplots())
+    stream = io.BytesIO()
+    figure.savefig(stream, format=form, dpi=150)
+    return stream.getvalue()

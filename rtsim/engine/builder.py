@@ -12,19 +12,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rtsim.engine import random, state
-from rtsim.engine.domains import Domain, lay_out_domains, mask_words
-from rtsim.engine.hierarchy import lay_out
-from rtsim.engine.rows import filled
-from rtsim.engine.state import (
+from rtsim.engine import random
+from rtsim.engine.constants import (
     ACT_START,
+    AFFINITY_WORDS,
     BASE,
+    BATCH,
     BURSTS,
+    CAPACITY,
     CAUSE_NAMES,
     CAUSES,
+    DEADLINE,
+    FIFO,
     FULL_SPEED,
     HISTOGRAMS,
     IDLE,
+    IDLE_POLICY,
+    IDLE_STATES,
     IN_HOST,
     MAX_CPUS,
     NEVER,
@@ -39,14 +43,21 @@ from rtsim.engine.state import (
     OP_SOFTIRQ,
     OP_START,
     OP_TIMER,
+    OTHER,
     PERIODIC,
     RENEWAL,
+    RR,
     RUNNABLE,
     SLEEPING,
+    STOP,
+    VEC_NET_RX,
     WORST_SAMPLES,
-    State,
-    allocate,
 )
+from rtsim.engine.domains import Domain, lay_out_domains, mask_words
+from rtsim.engine.fields import CPU, JOB, KERNEL, LOCK, MACHINE, OP, SLOT, SOURCE, TASK, TIMER, TRACE, WATCH, WORST
+from rtsim.engine.hierarchy import lay_out
+from rtsim.engine.rows import filled
+from rtsim.engine.state import State, allocate
 from rtsim.kernel.weights import IDLE_WEIGHT, nice_weight
 
 __all__ = ["Builder", "Names", "Op"]
@@ -139,14 +150,14 @@ class Builder:
     # ---- machines -------------------------------------------------------------------------------------------
 
     def kernel(self, cpu_count: int, *, idle_exit: int | Sequence[tuple[int, int]] = 0, **fields: Any) -> int:
-        """Add a kernel whose `cpu_count` CPUs are added next, by `cpu`; `fields` are those of `state.KERNEL`.
+        """Add a kernel whose `cpu_count` CPUs are added next, by `cpu`; `fields` are those of `KERNEL`.
 
         Costs that are not given are those of `OPTIONAL_COSTS` only, and nothing.
 
         `idle_exit` is one table, or (residency in ns, table) of each idle state from shallow to deep.
         """
-        states = [(0, idle_exit)] if isinstance(idle_exit, int) else list(idle_exit)[: state.IDLE_STATES]
-        unused = [0] * (state.IDLE_STATES - len(states))
+        states = [(0, idle_exit)] if isinstance(idle_exit, int) else list(idle_exit)[:IDLE_STATES]
+        unused = [0] * (IDLE_STATES - len(states))
         optional = {name: self.constant(0) for name in OPTIONAL_COSTS if name not in fields}
         self.kernels.append(
             {
@@ -173,7 +184,7 @@ class Builder:
                 "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
                 "sibling": NONE, "speed": FULL_SPEED,
-                "capacity": state.CAPACITY,
+                "capacity": CAPACITY,
             }
         )  # fmt: skip
         return len(self.cpus) - 1
@@ -245,7 +256,7 @@ class Builder:
     def program(
         self, name: str, kernel: int, cpus: Iterable[int], policy: int, priority: int, ops: Sequence[Op], **fields: Any
     ) -> int:
-        """Add a task with a program of its own; `fields` are those of `state.TASK`."""
+        """Add a task with a program of its own; `fields` are those of `TASK`."""
         task = self._task(name, kernel, cpus, policy, priority, **fields)
         start = len(self.ops)
         for op in ops:
@@ -320,7 +331,7 @@ class Builder:
     def source(
         self, name: str, kind: int, *, duration: int, cpu: int = NONE, task: int = NONE, locked: bool = False,
         lasting: bool = False, on_disk: bool = False, period_ns: int = 0, phase_ns: int = 0, interval: int = NONE,
-        burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = state.VEC_NET_RX, server: int = NONE,
+        burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = VEC_NET_RX, server: int = NONE,
         answer: int = NONE,
     ) -> int:  # fmt: skip
         """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals."""
@@ -395,27 +406,27 @@ class Builder:
         scheduler |= lay_out_domains(self.kernels, self.cpus, self.domains, self._balance_phase)
         built = State(
             **scheduler,
-            m=filled(state.MACHINE, [machine]),
-            kernels=filled(state.KERNEL, self.kernels),
-            cpus=filled(state.CPU, self.cpus),
-            tasks=filled(state.TASK, self.tasks),
-            ops=filled(state.OP, [op._asdict() for op in self.ops]),
-            timers=filled(state.TIMER, self.timers),
+            m=filled(MACHINE, [machine]),
+            kernels=filled(KERNEL, self.kernels),
+            cpus=filled(CPU, self.cpus),
+            tasks=filled(TASK, self.tasks),
+            ops=filled(OP, [op._asdict() for op in self.ops]),
+            timers=filled(TIMER, self.timers),
             cpu_times=np.zeros((spread, self.kernels[0]["cpu_count"]), np.int64),
-            masks=np.array(self.masks, dtype=np.int64).reshape(-1, state.AFFINITY_WORDS),
-            jobs=allocate(state.JOB, self.jobs),
-            locks=filled(state.LOCK, self.locks),
-            sources=filled(state.SOURCE, self.sources),
-            calendar=filled(state.SLOT, [{"position": NONE}] * slots),
+            masks=np.array(self.masks, dtype=np.int64).reshape(-1, AFFINITY_WORDS),
+            jobs=allocate(JOB, self.jobs),
+            locks=filled(LOCK, self.locks),
+            sources=filled(SOURCE, self.sources),
+            calendar=filled(SLOT, [{"position": NONE}] * slots),
             tables=np.array(self._tables, dtype=np.int64).reshape(-1, random.TABLE_SIZE + 1),
-            watches=filled(state.WATCH, [{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),
+            watches=filled(WATCH, [{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),
             causes=np.zeros((len(watched), causes), np.int64),
             touched=np.zeros((len(watched), causes), np.int64),
             cause_totals=np.zeros((len(watched), causes), np.int64),
             histograms=np.zeros((len(watched), len(HISTOGRAMS), HISTOGRAM_BUCKETS), np.int64),
-            worst=allocate(state.WORST, worst),
+            worst=allocate(WORST, worst),
             worst_causes=np.zeros((worst, causes), np.int64),
-            trace=allocate(state.TRACE, self.trace_length),
+            trace=allocate(TRACE, self.trace_length),
         )
         built.cpus["left"][:, BASE] = NONE
         return built, names
@@ -428,12 +439,12 @@ def _mask(cpus: Sequence[int]) -> list[int]:
 
 
 def _kernel_prio(policy: int, priority: int) -> int:
-    if policy in (state.STOP, state.DEADLINE):
+    if policy in (STOP, DEADLINE):
         return -1
-    return 99 - priority if policy in (state.FIFO, state.RR) else 120 + priority
+    return 99 - priority if policy in (FIFO, RR) else 120 + priority
 
 
 def _weight(policy: int, priority: int) -> int:
-    if policy == state.IDLE_POLICY:
+    if policy == IDLE_POLICY:
         return IDLE_WEIGHT
-    return nice_weight(priority) if policy in (state.OTHER, state.BATCH) else 0
+    return nice_weight(priority) if policy in (OTHER, BATCH) else 0

@@ -9,8 +9,9 @@ being the minimum, until its handler has re-armed it or has returned.
 
 from __future__ import annotations
 
+from rtsim.engine.constants import NEVER
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import NEVER, State
+from rtsim.engine.state import State
 
 __all__ = ["arm", "disarm", "finish_event", "next_event", "next_time", "slot_time"]
 

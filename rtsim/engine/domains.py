@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtsim.engine import state
-from rtsim.engine.rows import filled
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
+    AFFINITY_WORDS,
     NONE,
     SD_BALANCE_FORK,
     SD_BALANCE_NEWIDLE,
@@ -20,6 +19,8 @@ from rtsim.engine.state import (
     SD_SHARE_LLC,
     SD_WAKE_AFFINE,
 )
+from rtsim.engine.rows import filled
+from rtsim.engine.sched_fields import DOMAIN, LB, LB_GROUP, LLC, SCHED_GROUP
 
 __all__ = ["Domain", "flat_domains", "lay_out_domains", "mask_words"]
 
@@ -74,7 +75,7 @@ def flat_domains(cpus: Iterable[int], *, shared_cache: bool = True) -> dict[int,
 
 def mask_words(cpus: Iterable[int]) -> list[int]:
     """Return the words of an affinity mask, as int64 bit patterns."""
-    words = [0] * state.AFFINITY_WORDS
+    words = [0] * AFFINITY_WORDS
     for cpu in cpus:
         words[cpu >> 6] |= 1 << (cpu & 63)
     return [word - (1 << 64) if word >= 1 << 63 else word for word in words]
@@ -105,12 +106,12 @@ def lay_out_domains(
             cpus[base + number]["nohz_idle"] = 1
         kernel |= {"nohz_mask": mask_words(idle), "nohz_cpus": len(idle)}
     return {
-        "domains": filled(state.DOMAIN, layout.domains),
-        "sched_groups": filled(state.SCHED_GROUP, layout.groups),
-        "llcs": filled(state.LLC, layout.llcs),
+        "domains": filled(DOMAIN, layout.domains),
+        "sched_groups": filled(SCHED_GROUP, layout.groups),
+        "llcs": filled(LLC, layout.llcs),
         "members": np.array(layout.members, dtype=np.int64),
-        "lb": filled(state.LB, [{"busiest": NONE}]),
-        "lb_groups": filled(state.LB_GROUP, [{}, {}, {}]),
+        "lb": filled(LB, [{"busiest": NONE}]),
+        "lb_groups": filled(LB_GROUP, [{}, {}, {}]),
     }
 
 

@@ -8,9 +8,7 @@ for its next exit, or for the tick, which makes it an ordinary one (`rtsim.sched
 from __future__ import annotations
 
 from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, smt, softirq, switch, trace
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import cost
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     BASE,
     EXIT_EPT,
     EXIT_EXTERNAL,
@@ -33,8 +31,10 @@ from rtsim.engine.state import (
     TR_IRQ_EXIT,
     VM_ENTRY,
     VM_EXIT,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.random import cost
+from rtsim.engine.state import State
 from rtsim.kvm import memory, polling, vcpu
 from rtsim.sched import core
 

@@ -9,8 +9,9 @@ exit, in another interrupt.
 from __future__ import annotations
 
 from rtsim.engine import calendar, observe, rtsl, smt
+from rtsim.engine.constants import BASE, NEVER, NONE, SOFTIRQ
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import BASE, NEVER, NONE, SOFTIRQ, State
+from rtsim.engine.state import State
 
 __all__ = ["begin_base", "enter_level", "next_level_below", "resume", "suspend"]
 

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from rtsim.engine import state
-from rtsim.engine.rows import filled
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     DEADLINE,
     LISTS,
     NEVER,
@@ -21,6 +19,8 @@ from rtsim.engine.state import (
     T_FAIR_SERVER,
     T_RT_PERIOD,
 )
+from rtsim.engine.rows import filled
+from rtsim.engine.sched_fields import CFS_RQ, DL_ENTITY, ENTITY, GROUP, RT_RQ, SCHED_TIMER, TASK_LIST
 
 __all__ = ["lay_out"]
 
@@ -55,13 +55,13 @@ def lay_out(
     dl_entities = [_dl_task(row, task, timers) for row, task in enumerate(tasks)]
     dl_entities += [_fair_server(row, kernels[cpu["kernel"]], timers) for row, cpu in enumerate(cpus)]
     return {
-        "rt_rqs": filled(state.RT_RQ, _rt_rqs(kernels, groups, queues, timers, rt_phase)),
-        "dl_entities": filled(state.DL_ENTITY, dl_entities),
-        "entities": filled(state.ENTITY, entities),
-        "cfs_rqs": filled(state.CFS_RQ, queues),
-        "groups": filled(state.GROUP, groups),
-        "task_lists": filled(state.TASK_LIST, [{"head": NONE, "tail": NONE}] * (len(cpus) * LISTS)),
-        "sched_timers": filled(state.SCHED_TIMER, timers),
+        "rt_rqs": filled(RT_RQ, _rt_rqs(kernels, groups, queues, timers, rt_phase)),
+        "dl_entities": filled(DL_ENTITY, dl_entities),
+        "entities": filled(ENTITY, entities),
+        "cfs_rqs": filled(CFS_RQ, queues),
+        "groups": filled(GROUP, groups),
+        "task_lists": filled(TASK_LIST, [{"head": NONE, "tail": NONE}] * (len(cpus) * LISTS)),
+        "sched_timers": filled(SCHED_TIMER, timers),
     }
 
 

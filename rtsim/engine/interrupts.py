@@ -8,9 +8,7 @@ reschedules once, when the last of them is over (`rtsim.engine.entry`).
 from __future__ import annotations
 
 from rtsim.engine import calendar, execution, idle, jobs, observe, rtsl, sched_timers, softirq, timers, trace
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import cost
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     BASE,
     EXIT_EXTERNAL,
     EXIT_TIMER,
@@ -34,8 +32,10 @@ from rtsim.engine.state import (
     VEC_HRTIMER,
     VM_ENTRY,
     VM_EXIT,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.random import cost
+from rtsim.engine.state import State
 from rtsim.engine.timers import HARD_BASE, SOFT_BASE
 from rtsim.kvm import lapic, polling, vcpu
 from rtsim.sched import core

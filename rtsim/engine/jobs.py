@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtsim.engine import execution, mutex, observe
+from rtsim.engine.constants import SLEEPING, TASK_RUNS
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import SLEEPING, TASK_RUNS, State
+from rtsim.engine.state import State
 from rtsim.sched import core
 
 __all__ = ["add_job", "take_job"]

@@ -17,19 +17,10 @@ rank  kind of slot           entity
 from __future__ import annotations
 
 from rtsim.engine import calendar, entry, interrupts, jobs, noise, observe, timers
+from rtsim.engine.constants import ACT_IRQ, ACT_JOB, ACT_NOTHING, ACT_START, ACT_WAKE, IRQ_NOISE, NONE, SLEEPING
 from rtsim.engine.jit import entry_point, handler
 from rtsim.engine.start import start_tasks
-from rtsim.engine.state import (
-    ACT_IRQ,
-    ACT_JOB,
-    ACT_NOTHING,
-    ACT_START,
-    ACT_WAKE,
-    IRQ_NOISE,
-    NONE,
-    SLEEPING,
-    State,
-)
+from rtsim.engine.state import State
 from rtsim.engine.state_type import declare_state
 
 __all__ = ["advance"]

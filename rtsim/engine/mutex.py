@@ -6,8 +6,9 @@ Unlocking wakes the first waiter, which tries again when it runs; until then any
 from __future__ import annotations
 
 from rtsim.engine import observe, trace
+from rtsim.engine.constants import BLOCKED, TR_LOCK_WAIT
 from rtsim.engine.jit import handler
-from rtsim.engine.state import BLOCKED, TR_LOCK_WAIT, State
+from rtsim.engine.state import State
 from rtsim.sched import core
 
 __all__ = ["add_waiter", "lock_or_wait", "next_waiter", "unlock"]

@@ -6,10 +6,7 @@ Arrivals are drawn from the source's own stream and never depend on what the mod
 from __future__ import annotations
 
 from rtsim.engine import calendar, execution, interrupts, softirq, trace
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.jobs import add_job
-from rtsim.engine.random import cost, draw, sample_table
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     BASE,
     BURSTS,
     EXIT_EPT,
@@ -31,8 +28,11 @@ from rtsim.engine.state import (
     TR_HARDWARE,
     TR_NMI,
     TR_NOISE,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.jobs import add_job
+from rtsim.engine.random import cost, draw, sample_table
+from rtsim.engine.state import State
 from rtsim.kvm import memory, threads, vcpu
 
 __all__ = ["next_arrival", "source_slot", "strike"]

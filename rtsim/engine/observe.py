@@ -11,8 +11,7 @@ import numpy as np
 
 from rtsim.engine import trace
 from rtsim.engine.bits import leading_zeros
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     BASE,
     C_EMULATOR,
     C_HARDWARE,
@@ -48,8 +47,9 @@ from rtsim.engine.state import (
     VM_EXIT,
     WANTS_LOCK,
     WORST_SAMPLES,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.state import State
 
 __all__ = [
     "account",
@@ -333,7 +333,7 @@ def _charging_cpu(s: State, cpu: int) -> int:
     return vcpu.cpu
 
 
-@inlined
+@handler
 def close_watch(s: State, task: int) -> None:
     """End the sample of `task`, if one is under way: it runs in user space now."""
     watch = s.tasks[task].watch

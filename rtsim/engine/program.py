@@ -29,9 +29,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 from __future__ import annotations
 
 from rtsim.engine import execution, jobs, mutex, observe, rtsl, softirq, timers
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import cost
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     AFFINITY_WORDS,
     BLOCKED,
     H_RESPONSE,
@@ -59,8 +57,10 @@ from rtsim.engine.state import (
     OP_YIELD,
     SLEEPING,
     TASK_RUNS,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.random import cost
+from rtsim.engine.state import State
 from rtsim.kvm import threads, vcpu
 from rtsim.sched import core
 from rtsim.sched.cpus import allowed_on

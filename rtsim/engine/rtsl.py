@@ -8,8 +8,9 @@ every window of the run they take at most `burst` + rate * length, for each of `
 
 from __future__ import annotations
 
+from rtsim.engine.constants import RATE_UNIT, RATES
 from rtsim.engine.jit import inlined
-from rtsim.engine.state import RATE_UNIT, RATES, State
+from rtsim.engine.state import State
 
 __all__ = ["begin_interruption", "end_interruption", "note_section"]
 

@@ -6,8 +6,9 @@ They are hard hrtimers like any other and share the clock event device of the CP
 from __future__ import annotations
 
 from rtsim.engine import timers
+from rtsim.engine.constants import NEVER, NONE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NEVER, NONE, State
+from rtsim.engine.state import State
 
 __all__ = ["cancel", "pop_expired", "start"]
 

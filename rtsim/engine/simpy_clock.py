@@ -14,9 +14,9 @@ from typing import Any
 import simpy
 from simpy.events import URGENT
 
-from rtsim.engine import state
 from rtsim.engine.builder import Names
 from rtsim.engine.clock import step
+from rtsim.engine.constants import ACT_IRQ, ACT_JOB, ACT_WAKE, NEVER, TR_SAMPLE
 from rtsim.engine.state import State
 
 __all__ = ["SimpyHost"]
@@ -68,15 +68,15 @@ class SimpyHost:
         KeyError
             There is no such task.
         """
-        return self._act(state.ACT_WAKE, self._task(task), 0)
+        return self._act(ACT_WAKE, self._task(task), 0)
 
     def job(self, task: str, duration_ns: int) -> simpy.Event:
         """Give a kernel thread or an emulator thread `duration_ns` of work now."""
-        return self._act(state.ACT_JOB, self._task(task), duration_ns)
+        return self._act(ACT_JOB, self._task(task), duration_ns)
 
     def irq(self, cpu: int, duration_ns: int) -> simpy.Event:
         """Raise a device interrupt on host CPU `cpu` now whose handler takes `duration_ns`."""
-        return self._act(state.ACT_IRQ, self._cpus[f"host/cpu{cpu}"], duration_ns)
+        return self._act(ACT_IRQ, self._cpus[f"host/cpu{cpu}"], duration_ns)
 
     def latency(self, task: str) -> simpy.Event:
         """Return an event that happens with the next latency sample of `task`; its value is the latency in ns."""
@@ -116,7 +116,7 @@ class SimpyHost:
         while True:
             try:
                 upcoming = int(self.state.m[0]["next_at"])
-                if upcoming == state.NEVER:
+                if upcoming == NEVER:
                     yield self.env.event()
                 if upcoming > self.now_ns:
                     yield _ModelTime(self.env, upcoming - self.now_ns)
@@ -132,7 +132,7 @@ class SimpyHost:
         newest, length = int(self.state.m[0]["trace_next"]), len(self.state.trace)
         for number in range(self._seen, newest):
             record = self.state.trace[number % length]
-            if record["kind"] == state.TR_SAMPLE:
+            if record["kind"] == TR_SAMPLE:
                 for event in self._waiting.pop(int(record["task"]), []):
                     event.succeed(int(record["value"]))
         self._seen = newest

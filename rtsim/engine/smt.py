@@ -7,8 +7,9 @@ by the hardware are not work. A CPU that idles leaves its core to the others, ho
 from __future__ import annotations
 
 from rtsim.engine import calendar, observe
+from rtsim.engine.constants import FULL_SPEED, HARDWARE, NEVER
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import FULL_SPEED, HARDWARE, NEVER, State
+from rtsim.engine.state import State
 
 __all__ = ["set_busy", "time_for", "work_in"]
 

@@ -9,9 +9,7 @@ interrupt: ktimers has the timers' vectors where the release has that thread, ks
 from __future__ import annotations
 
 from rtsim.engine import execution, observe, rtsl, timers, trace
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import cost
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     NONE,
     PREEMPT_RT,
     RUNNABLE,
@@ -23,8 +21,10 @@ from rtsim.engine.state import (
     VEC_HI,
     VEC_HRTIMER,
     VEC_TASKLET,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.random import cost
+from rtsim.engine.state import State
 from rtsim.sched import core
 
 __all__ = ["begin_inline", "continue_thread", "end_thread_stretch", "next_inline", "raise_softirq", "thread_to_wake"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtsim.engine import calendar, entry, noise, program
+from rtsim.engine.constants import OP_START, RUNNABLE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import OP_START, RUNNABLE, State
+from rtsim.engine.state import State
 from rtsim.sched import core
 
 __all__ = ["start_tasks"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rtsim.engine import execution, observe, smt, trace
+from rtsim.engine.constants import H_RUN, H_WAKING, NONE, NOT_VCPU, SWITCH, TR_SWITCH
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
-from rtsim.engine.state import H_RUN, H_WAKING, NONE, NOT_VCPU, SWITCH, TR_SWITCH, State
+from rtsim.engine.state import State
 
 __all__ = ["begin_switch"]
 

@@ -11,9 +11,10 @@ Under PREEMPT_RT the sleeps of fair tasks are timers of a second, soft base: the
 from __future__ import annotations
 
 from rtsim.engine import calendar
+from rtsim.engine.constants import EXIT_TIMER, NEVER, OTHER, PREEMPT_RT
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
-from rtsim.engine.state import EXIT_TIMER, NEVER, OTHER, PREEMPT_RT, State
+from rtsim.engine.state import State
 
 __all__ = [
     "HARD_BASE",

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtsim.engine.constants import TRACE_WINDOW
 from rtsim.engine.jit import inlined
-from rtsim.engine.state import TRACE_WINDOW, State
+from rtsim.engine.state import State
 
 __all__ = ["copy_window", "record", "recorded", "rows"]
 

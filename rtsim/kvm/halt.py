@@ -7,8 +7,9 @@ after one that none would have.
 from __future__ import annotations
 
 from rtsim.engine import execution, smt, timers
+from rtsim.engine.constants import NEVER, NONE, POLLING, SLEEPING, TASK_RUNS
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import NEVER, NONE, POLLING, SLEEPING, TASK_RUNS, State
+from rtsim.engine.state import State
 from rtsim.sched import core
 
 __all__ = ["end_halt", "wait"]

@@ -8,8 +8,9 @@ what is too early is waited for with the guest about to be entered (lapic.c). Wi
 from __future__ import annotations
 
 from rtsim.engine import timers
+from rtsim.engine.constants import IRQ_TIMER, NEVER, NONE
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import IRQ_TIMER, NEVER, NONE, State
+from rtsim.engine.state import State
 
 __all__ = ["is_raised", "note_fired", "wait_lapic_expire"]
 

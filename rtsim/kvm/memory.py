@@ -7,8 +7,9 @@ vCPU's own CPU time; while a page is read from disk the vCPU sleeps. All of it i
 from __future__ import annotations
 
 from rtsim.engine import execution, timers
+from rtsim.engine.constants import IN_FAULT, NONE, SLEEPING, TASK_RUNS
 from rtsim.engine.jit import handler
-from rtsim.engine.state import IN_FAULT, NONE, SLEEPING, TASK_RUNS, State
+from rtsim.engine.state import State
 from rtsim.sched import core
 
 __all__ = ["note_missing", "serve_fault", "touch_missing"]

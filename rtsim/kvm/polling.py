@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtsim.engine import calendar
+from rtsim.engine.constants import BASE, HALTED, NONE, POLLING
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import BASE, HALTED, NONE, POLLING, State
+from rtsim.engine.state import State
 
 __all__ = ["end_poll", "gives_way", "note_other"]
 

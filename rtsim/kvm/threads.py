@@ -7,9 +7,7 @@ which KVM turns into a wake-up of the thread (ioeventfd); the thread interrupts 
 from __future__ import annotations
 
 from rtsim.engine import interrupts, jobs, mutex, observe, rtsl
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import draw, sample_table
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     BASE,
     EXIT_DOORBELL,
     EXIT_TIMER,
@@ -19,8 +17,10 @@ from rtsim.engine.state import (
     IRQ_NOISE,
     IRQ_TIMER,
     SLEEPING,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.random import draw, sample_table
+from rtsim.engine.state import State
 from rtsim.kvm import vcpu
 from rtsim.sched import core
 

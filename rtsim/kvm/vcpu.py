@@ -7,9 +7,7 @@ work left is kept and armed anew at the next entry. Its clock and timers go on i
 from __future__ import annotations
 
 from rtsim.engine import execution, mutex, observe, rtsl, smt, trace
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import cost
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     BASE,
     EXIT_EPT,
     EXIT_HLT,
@@ -27,8 +25,10 @@ from rtsim.engine.state import (
     VM_ENTRY,
     VM_EXIT,
     WANTS_LOCK,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.random import cost
+from rtsim.engine.state import State
 from rtsim.kvm import halt, lapic, memory
 
 __all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]

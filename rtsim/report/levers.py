@@ -94,11 +94,17 @@ def levers_table(rows: Sequence[Row]) -> Html:
     body = [
         [row["name"], microseconds(row["values_ns"]["p50"]), microseconds(row["values_ns"]["p99.99"]),
          _change(row, "p99.99"), microseconds(row["values_ns"]["max"]), _change(row, "max"),
-         microseconds(row["bound_ns"]), row["cpus_spent"], row["locked_mib"], share(row["others_lost"]),
+         microseconds(row["bound_ns"]), row["cpus_spent"], row["locked_mib"], _lost(row),
          row["why"]]
         for row in rows
     ]  # fmt: skip
     return table(head, body, kind="cards", text=(0, 10))
+
+
+def _lost(row: Row) -> str:
+    """Return what others lose, to a tenth of a percent: less is chance."""
+    lost = row["others_lost"]
+    return share(None if lost is None else round(lost, 3) + 0.0)
 
 
 def _change(row: Row, measure: str) -> Html:

@@ -12,8 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from rtsim.engine import state
 from rtsim.engine.builder import DEFAULT_TRACE, Builder, Names
+from rtsim.engine.constants import (
+    FIFO,
+    FULL_SPEED,
+    NOISE_DOORBELL,
+    NOISE_EXIT,
+    NOISE_FAULT,
+    NOISE_HARDWARE,
+    NOISE_IRQ,
+    NOISE_NMI,
+    NOISE_SOFTIRQ,
+    NOISE_THREAD,
+    NONE,
+    OTHER,
+)
 from rtsim.engine.random import uniform_below
 from rtsim.engine.state import State
 from rtsim.inputs.errors import InputError
@@ -41,8 +54,8 @@ REMOTE_TICK_NS = 1_000_000_000
 EXITS = ("timer", "hlt", "external", "io", "ept", "doorbell")
 
 NOISE_KINDS = {
-    "hardware": state.NOISE_HARDWARE, "nmi": state.NOISE_NMI, "irq": state.NOISE_IRQ, "softirq": state.NOISE_SOFTIRQ,
-    "thread": state.NOISE_THREAD,
+    "hardware": NOISE_HARDWARE, "nmi": NOISE_NMI, "irq": NOISE_IRQ, "softirq": NOISE_SOFTIRQ,
+    "thread": NOISE_THREAD,
 }  # fmt: skip
 
 
@@ -117,7 +130,7 @@ class _Assembler:
             len(ids),
             slowdown(self.host),
             self._host_idle(),
-            smt_speed=round(state.FULL_SPEED * self.host.profile.costs.smt_speed.value),
+            smt_speed=round(FULL_SPEED * self.host.profile.costs.smt_speed.value),
             **host_fields(self.host.kernel),
         )
         for cpu in ids:
@@ -127,7 +140,7 @@ class _Assembler:
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
     def _add_cpu(
-        self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = state.NONE
+        self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = NONE
     ) -> None:
         """Add a CPU; ``skew_tick`` spreads the ticks over half their period."""
         skew = kernel.tick_ns // 2 // len(isolation.cpus) * cpu if kernel.command_line.skew_tick else 0
@@ -156,11 +169,11 @@ class _Assembler:
         """Add the work that looks after the scheduler of each nohz_full CPU once a second (sched_tick_remote)."""
         name = f"{level}/thread/tick-remote"
         work = self._table(self.host.profile.costs.tick)
-        worker = self.builder.server(name, row, isolation.kthread_cpus, state.OTHER, 0, kthread=1)
+        worker = self.builder.server(name, row, isolation.kthread_cpus, OTHER, 0, kthread=1)
         for cpu in sorted(isolation.nohz_full):
             own = f"{name}/{cpu}"
             self.builder.source(
-                own, state.NOISE_THREAD, task=worker, duration=work, period_ns=REMOTE_TICK_NS,
+                own, NOISE_THREAD, task=worker, duration=work, period_ns=REMOTE_TICK_NS,
                 phase_ns=self._phase(own, "random", REMOTE_TICK_NS),
             )  # fmt: skip
 
@@ -212,9 +225,9 @@ class _Assembler:
         base = self.builder.kernels[row]["cpu_base"]
         if source.cpus == "per-cpu":
             name = f"{name}/{cpus[0]}"
-        target, task = base + cpus[0], state.NONE
+        target, task = base + cpus[0], NONE
         if source.scope == "machine":
-            target = state.NONE
+            target = NONE
         elif source.kind == "thread":
             policy = POLICIES[source.policy or "other"]
             task = self.builder.server(name, row, cpus, policy, source.priority or 0, kthread=1)
@@ -224,7 +237,7 @@ class _Assembler:
                 self._spread[target] = self._spread.get(target, 0) + 1
             if source.kind == "irq" and source.threaded and kernel.force_irqthreads:
                 task = self.builder.server(
-                    name, row, [target - base], state.FIFO, IRQ_THREAD_PRIORITY, kthread=1
+                    name, row, [target - base], FIFO, IRQ_THREAD_PRIORITY, kthread=1
                 )  # fmt: skip
         self.builder.source(
             name, NOISE_KINDS[source.kind], cpu=target, task=task, duration=self._table(source.duration),
@@ -237,7 +250,7 @@ class _Assembler:
             return {
                 "period_ns": arrival.periodic.period,
                 "phase_ns": self._phase(name, arrival.periodic.phase, arrival.periodic.period),
-                "interval": state.NONE if jitter is None else self.builder.table(jitter.table()),
+                "interval": NONE if jitter is None else self.builder.table(jitter.table()),
             }
         interval = {"interval": self.builder.table(arrival.interval().table())}
         if arrival.bursts is not None:
@@ -271,7 +284,7 @@ class _Assembler:
 
     def _add_workload(self, machine: Machine, workload: WorkloadModel) -> None:
         profile = self.host.profile.workload
-        activation = state.NONE if profile.activation is None else self._table(profile.activation)
+        activation = NONE if profile.activation is None else self._table(profile.activation)
         poll_ns = 0 if profile.clock_poll is None else profile.clock_poll.constant
         added = add_workload(self.builder, self.scenario, machine, workload, poll_ns, activation)
         for name, task in added.tasks.items():
@@ -318,7 +331,7 @@ class _Assembler:
     def _thread_group(self, guest: Guest, thread: GuestThread) -> int:
         """Return the row of the cgroup that libvirt puts a thread into, NONE without."""
         if self.scenario.model.host.cgroups == "flat":
-            return state.NONE
+            return NONE
         path = thread_cgroup(guest.name, thread.cgroup)
         self.cgroups.check_policy(path, thread.policy, f"guests.{guest.name}: {thread.name}")
         return self.groups[path]
@@ -360,14 +373,14 @@ class _Assembler:
             name = f"{guest.name}/{item.thread}/{item.name}"
             task, locked = self._server(guest, item.thread)
             self.builder.source(
-                name, state.NOISE_THREAD, task=task, locked=item.holds_lock or locked,
+                name, NOISE_THREAD, task=task, locked=item.holds_lock or locked,
                 duration=self._table(item.duration), **self._arrival(name, item.arrival),
             )  # fmt: skip
         for exits in profile.vcpu_exits:
             for vcpu, task in self._vcpus_that(guest, exits.vcpus):
                 name = f"{guest.name}/vcpu{vcpu}/exits/{exits.name}"
                 self.builder.source(
-                    name, state.NOISE_EXIT, task=task, duration=self._table(exits.duration),
+                    name, NOISE_EXIT, task=task, duration=self._table(exits.duration),
                     **self._arrival(name, exits.arrival),
                 )  # fmt: skip
         for request in profile.requests:
@@ -375,7 +388,7 @@ class _Assembler:
             for vcpu, task in self._vcpus_that(guest, request.vcpus):
                 name = f"{guest.name}/vcpu{vcpu}/requests/{request.name}"
                 self.builder.source(
-                    name, state.NOISE_DOORBELL, task=task, server=server, locked=locked,
+                    name, NOISE_DOORBELL, task=task, server=server, locked=locked,
                     duration=self._table(request.duration), answer=self._table(request.interrupt),
                     **self._arrival(name, request.arrival),
                 )  # fmt: skip
@@ -403,7 +416,7 @@ class _Assembler:
             cost = self.builder.constant(0) if found.cost is None else self._table(found.cost)
             reason = found.fault.reason
             self.builder.source(
-                name, state.NOISE_FAULT, task=self._vcpus(guest)[found.vcpu], duration=cost,
+                name, NOISE_FAULT, task=self._vcpus(guest)[found.vcpu], duration=cost,
                 lasting=reason != "first_touch", on_disk=reason == "swap", **self._arrival(name, found.arrival),
             )  # fmt: skip
 

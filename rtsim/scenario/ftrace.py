@@ -15,8 +15,28 @@ from typing import Any
 
 import numpy as np
 
-from rtsim.engine import state
 from rtsim.engine.clock import ready, run_until
+from rtsim.engine.constants import (
+    IRQ_NOISE,
+    IRQ_RESCHED,
+    IRQ_TIMER,
+    IRQ_WAKE,
+    NOISE_IRQ,
+    NOISE_SOFTIRQ,
+    NONE,
+    TR_BLOCK,
+    TR_HARDWARE,
+    TR_IRQ,
+    TR_IRQ_EXIT,
+    TR_MIGRATE,
+    TR_NMI,
+    TR_NOISE,
+    TR_SOFTIRQ,
+    TR_SWITCH,
+    TR_TICK,
+    TR_TIMER,
+    TR_WAKING,
+)
 from rtsim.inputs.errors import RtsimError
 from rtsim.kernel.softirqs import SOFTIRQ_VECTORS
 from rtsim.scenario.assemble import Assembly, assemble
@@ -30,7 +50,7 @@ STEP_NS = 1_000_000
 FIRST_IRQ = 24
 LOCAL_TIMER, RESCHEDULE = 236, 253
 """Interrupt vectors on x86."""
-TIMER_BITS = state.IRQ_TIMER | state.IRQ_WAKE
+TIMER_BITS = IRQ_TIMER | IRQ_WAKE
 
 
 def simulated_ftrace(scenario: Scenario) -> Iterator[str]:
@@ -89,7 +109,7 @@ class _Irq:
 
 @dataclass
 class _Cpu:
-    current: int = state.NONE
+    current: int = NONE
     irq: _Irq | None = None
     softirq: _Softirq | None = None
     struck: deque[tuple[int, int, int]] = field(default_factory=deque)
@@ -115,7 +135,7 @@ class _Writer:
     def take(self, time: int, kind: int, cpu: int, task: int, value: int) -> None:
         """Write what one record tells."""
         told = _TOLD.get(kind)
-        if kind == state.TR_NOISE and cpu < 0:  # stalls of the whole machine have a record on each CPU
+        if kind == TR_NOISE and cpu < 0:  # stalls of the whole machine have a record on each CPU
             return
         if told is not None and 0 <= cpu < self.n_cpus:
             self._end_softirq(time, cpu)
@@ -126,9 +146,9 @@ class _Writer:
     def _irq(self, time: int, cpu: int, _: int, bits: int) -> None:
         self._pause(cpu, time)
         self.cpus[cpu].irq = _Irq(time, bits)
-        if bits & state.IRQ_TIMER or bits & (TIMER_BITS | state.IRQ_NOISE) == state.IRQ_WAKE:
+        if bits & IRQ_TIMER or bits & (TIMER_BITS | IRQ_NOISE) == IRQ_WAKE:
             self._write(time, cpu, f"local_timer_entry: vector={LOCAL_TIMER}")
-        elif bits == state.IRQ_RESCHED:
+        elif bits == IRQ_RESCHED:
             self._write(time, cpu, f"reschedule_entry: vector={RESCHEDULE}")
 
     def _irq_exit(self, time: int, cpu: int, *_: int) -> None:
@@ -138,9 +158,9 @@ class _Writer:
             return
         handlers_end = time if irq.first_wake is None else irq.first_wake
         begin = self._handlers(irq, handlers_end, cpu)
-        if irq.bits & state.IRQ_TIMER or irq.bits & (TIMER_BITS | state.IRQ_NOISE) == state.IRQ_WAKE:
+        if irq.bits & IRQ_TIMER or irq.bits & (TIMER_BITS | IRQ_NOISE) == IRQ_WAKE:
             self._write(begin if begin is not None else time, cpu, f"local_timer_exit: vector={LOCAL_TIMER}")
-        elif irq.bits == state.IRQ_RESCHED:
+        elif irq.bits == IRQ_RESCHED:
             self._write(time, cpu, f"reschedule_exit: vector={RESCHEDULE}")
         if c.softirq is not None:
             c.softirq.since = time
@@ -149,7 +169,7 @@ class _Writer:
         """Write the handlers that ran one after the other up to `end`; return when the first began."""
         struck, total = self.cpus[cpu].struck, 0
         ran = []
-        while irq.bits & state.IRQ_NOISE and struck and struck[0][0] <= end - total - struck[0][2]:
+        while irq.bits & IRQ_NOISE and struck and struck[0][0] <= end - total - struck[0][2]:
             _, source, duration = struck.popleft()
             ran.append((source, duration))
             total += duration
@@ -164,10 +184,10 @@ class _Writer:
     def _noise(self, time: int, cpu: int, source: int, duration: int) -> None:
         row = self.s.sources[source]
         kind, thread = int(row["kind"]), int(row["task"])
-        if kind == state.NOISE_IRQ:
+        if kind == NOISE_IRQ:
             # of a threaded handler, only the thread's part is known
             self.cpus[cpu].struck.append((time, source, 0 if thread >= 0 else duration))
-        elif kind == state.NOISE_SOFTIRQ:
+        elif kind == NOISE_SOFTIRQ:
             vector = int(row["vector"])
             raised = self.cpus[cpu].raised
             raised[vector] = raised.get(vector, 0) + duration
@@ -272,10 +292,10 @@ class _Writer:
 
 
 _TOLD: dict[int, Any] = {
-    state.TR_IRQ: _Writer._irq, state.TR_IRQ_EXIT: _Writer._irq_exit, state.TR_NOISE: _Writer._noise,
-    state.TR_TICK: _Writer._tick, state.TR_TIMER: _Writer._timer, state.TR_HARDWARE: _Writer._stall,
-    state.TR_NMI: _Writer._nmi, state.TR_SOFTIRQ: _Writer._softirq, state.TR_WAKING: _Writer._waking,
-    state.TR_SWITCH: _Writer._switch, state.TR_BLOCK: _Writer._block, state.TR_MIGRATE: _Writer._migrate,
+    TR_IRQ: _Writer._irq, TR_IRQ_EXIT: _Writer._irq_exit, TR_NOISE: _Writer._noise,
+    TR_TICK: _Writer._tick, TR_TIMER: _Writer._timer, TR_HARDWARE: _Writer._stall,
+    TR_NMI: _Writer._nmi, TR_SOFTIRQ: _Writer._softirq, TR_WAKING: _Writer._waking,
+    TR_SWITCH: _Writer._switch, TR_BLOCK: _Writer._block, TR_MIGRATE: _Writer._migrate,
 }  # fmt: skip
 """What each kind of record becomes."""
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from rtsim.engine import state
+from rtsim.engine.constants import CFS, EEVDF, NEVER, PARITY_DEADLINE, PARITY_MOVED, PARITY_VPROT
 from rtsim.kernel import Kernel
 from rtsim.kernel.kernel import PREEMPTION_MODELS
 
 __all__ = ["scheduler_fields"]
 
 PROTECTION = {
-    "none": state.PARITY_DEADLINE,  # CFS does not ask
-    "deadline": state.PARITY_DEADLINE,
-    "vprot": state.PARITY_VPROT,
-    "vprot_moved": state.PARITY_MOVED,
+    "none": PARITY_DEADLINE,  # CFS does not ask
+    "deadline": PARITY_DEADLINE,
+    "vprot": PARITY_VPROT,
+    "vprot_moved": PARITY_MOVED,
 }
 
 
 def scheduler_fields(kernel: Kernel, cpus: int) -> dict[str, int]:
-    """Return the fields of `rtsim.engine.state.KERNEL` that say how a kernel with `cpus` on line schedules."""
+    """Return the fields of `rtsim.engine.KERNEL` that say how a kernel with `cpus` on line schedules."""
     rules = kernel.features(cpus)
     throttles = rules.guard == "rt_throttling" and kernel.rt_runtime_ns is not None
     return {
         "tick_ns": kernel.tick_ns,
-        "fair": state.CFS if rules.fair == "cfs" else state.EEVDF,
+        "fair": CFS if rules.fair == "cfs" else EEVDF,
         "sched_latency": rules.sched_latency_ns,
         "min_granularity": rules.min_granularity_ns,
         "idle_min_granularity": rules.idle_min_granularity_ns,
@@ -49,7 +49,7 @@ def scheduler_fields(kernel: Kernel, cpus: int) -> dict[str, int]:
         "irq_time_accounting": int(kernel.config["irq_time_accounting"]),
         "bandwidth_slice": kernel.cfs_bandwidth_slice_ns,
         "rr_ticks": kernel.rr_timeslice_ticks,
-        "rt_runtime": kernel.rt_runtime_ns if throttles and kernel.rt_runtime_ns is not None else state.NEVER,
+        "rt_runtime": kernel.rt_runtime_ns if throttles and kernel.rt_runtime_ns is not None else NEVER,
         "rt_period": kernel.rt_period_ns,
         "rt_group_sched": int(kernel.config["rt_group_sched"]),
         "fair_server_runtime": kernel.fair_server_runtime_ns if rules.fair_server else 0,

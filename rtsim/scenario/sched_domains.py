@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rtsim.engine import state
+from rtsim.engine.constants import (
+    SD_BALANCE_FORK,
+    SD_BALANCE_NEWIDLE,
+    SD_NUMA,
+    SD_PREFER_SIBLING,
+    SD_SHARE_CPUCAPACITY,
+    SD_SHARE_LLC,
+    SD_WAKE_AFFINE,
+)
 from rtsim.engine.domains import Domain
 from rtsim.kernel import Isolation
 from rtsim.topology import Topology
@@ -13,10 +21,10 @@ from rtsim.topology.domains import SchedDomain, scheduling_domains
 __all__ = ["engine_domains", "guest_domains"]
 
 FLAGS = {
-    "SD_BALANCE_NEWIDLE": state.SD_BALANCE_NEWIDLE, "SD_BALANCE_FORK": state.SD_BALANCE_FORK,
-    "SD_WAKE_AFFINE": state.SD_WAKE_AFFINE, "SD_PREFER_SIBLING": state.SD_PREFER_SIBLING,
-    "SD_SHARE_CPUCAPACITY": state.SD_SHARE_CPUCAPACITY, "SD_SHARE_LLC": state.SD_SHARE_LLC,
-    "SD_SHARE_PKG_RESOURCES": state.SD_SHARE_LLC, "SD_NUMA": state.SD_NUMA,
+    "SD_BALANCE_NEWIDLE": SD_BALANCE_NEWIDLE, "SD_BALANCE_FORK": SD_BALANCE_FORK,
+    "SD_WAKE_AFFINE": SD_WAKE_AFFINE, "SD_PREFER_SIBLING": SD_PREFER_SIBLING,
+    "SD_SHARE_CPUCAPACITY": SD_SHARE_CPUCAPACITY, "SD_SHARE_LLC": SD_SHARE_LLC,
+    "SD_SHARE_PKG_RESOURCES": SD_SHARE_LLC, "SD_NUMA": SD_NUMA,
 }  # fmt: skip
 
 
@@ -30,9 +38,9 @@ def _converted(domains: Sequence[SchedDomain]) -> list[Domain]:
     imbalance = first_node = 0
     for level, domain in enumerate(domains):
         flags = sum({FLAGS[name] for name in domain.flags if name in FLAGS})
-        if not flags & state.SD_SHARE_LLC:
+        if not flags & SD_SHARE_LLC:
             below = domains[level - 1].span if level else frozenset[int]()
-            if found and found[-1].flags & state.SD_SHARE_LLC:
+            if found and found[-1].flags & SD_SHARE_LLC:
                 imbalance = _tolerated(len(domain.span), len(below))
                 first_node = len(next((d.span for d in domains[level:] if "SD_NUMA" in d.flags), domain.span))
             elif imbalance:

@@ -9,9 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import simpy
 
-from rtsim.engine import state, trace
+from rtsim.engine import trace
 from rtsim.engine.clock import ready, run_until
+from rtsim.engine.constants import WORST_SAMPLES
 from rtsim.engine.simpy_clock import SimpyHost
+from rtsim.engine.state import State
 from rtsim.inputs.errors import RtsimError
 from rtsim.measure.histogram import LogLinearHistogram
 from rtsim.scenario.assemble import Assembly, assemble, pins_of
@@ -106,7 +108,7 @@ def _counters(assembly: Assembly) -> Counters:
     }
 
 
-def _cpu_times(s: state.State) -> np.ndarray[Any, Any]:
+def _cpu_times(s: State) -> np.ndarray[Any, Any]:
     """Return the time of each task that may use several CPUs on each host CPU, in ns, as rows of `State.cpu_times`."""
     times = np.array(s.cpu_times)
     spread = s.tasks["times_row"] >= 0
@@ -218,7 +220,7 @@ def _carriers(assembly: Assembly, task: int) -> set[int]:
 
 def _worst(assembly: Assembly, watch: int) -> tuple[WorstSample, ...]:
     s = assembly.state
-    first = watch * state.WORST_SAMPLES
+    first = watch * WORST_SAMPLES
     concerned = _carriers(assembly, int(s.watches[watch]["task"]))
     samples = []
     for row in range(first, first + int(s.watches[watch]["worst_count"])):

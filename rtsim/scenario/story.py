@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from rtsim.engine import state
 from rtsim.engine.builder import Names
+from rtsim.engine.constants import NONE, TR_LOCK_WAIT, TR_NOISE, TR_SWITCH, TR_WAKING
 from rtsim.inputs.units import format_ns
 
 __all__ = ["story"]
@@ -47,7 +47,7 @@ def story(
     told = [
         _event(record, release_ns, names)
         for record in window
-        if record[0] >= release_ns - latency_ns and (record[2] in concerned or record[2] == state.NONE)
+        if record[0] >= release_ns - latency_ns and (record[2] in concerned or record[2] == NONE)
     ]
     relevant = [event for event in told if event][-EVENTS:]
     happened = f" [{'; '.join(relevant)}]" if relevant else ""
@@ -67,12 +67,12 @@ def _event(record: Record, release_ns: int, names: Names) -> str:
     time, kind, cpu, task, value = record
     where = names.cpus[cpu] if 0 <= cpu < len(names.cpus) else "all CPUs"
     when = f"{(time - release_ns) / 1000:+.1f} us"
-    if kind == state.TR_SWITCH:
+    if kind == TR_SWITCH:
         return f"{when} {where} switches to {names.tasks[task] if task >= 0 else 'idle'}"
-    if kind == state.TR_WAKING:
+    if kind == TR_WAKING:
         return f"{when} {names.tasks[task]} wakes on {where}"
-    if kind == state.TR_NOISE:
+    if kind == TR_NOISE:
         return f"{when} {names.sources[task]} strikes {where} for {format_ns(value)}"
-    if kind == state.TR_LOCK_WAIT:
+    if kind == TR_LOCK_WAIT:
         return f"{when} {names.tasks[task]} waits for the lock that {names.tasks[value]} holds"
     return ""

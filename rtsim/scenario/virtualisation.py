@@ -11,7 +11,7 @@ __all__ = ["guest_fields", "host_fields", "vcpu_fields"]
 
 
 def host_fields(kernel: Kernel) -> dict[str, int]:
-    """Return what KVM does on a host with this kernel, as fields of its row of `rtsim.engine.state.KERNEL`."""
+    """Return what KVM does on a host with this kernel, as fields of its row of `rtsim.engine.fields.KERNEL`."""
     kvm = kvm_parameters(kernel)
     return {
         "halt_poll_ns": kvm.halt_poll_ns,

@@ -6,16 +6,9 @@ the reschedule that follows), and takes no time: a pass costs microseconds, of o
 
 from __future__ import annotations
 
+from rtsim.engine.constants import AFFINITY_WORDS, CPU_IDLE, NEWLY_IDLE, NONE, NOT_IDLE, SD_SHARE_CPUCAPACITY
 from rtsim.engine.jit import handler
-from rtsim.engine.state import (
-    AFFINITY_WORDS,
-    CPU_IDLE,
-    NEWLY_IDLE,
-    NONE,
-    NOT_IDLE,
-    SD_SHARE_CPUCAPACITY,
-    State,
-)
+from rtsim.engine.state import State
 from rtsim.sched import detach, migrate, resched
 from rtsim.sched.busiest import find_busiest_group, find_busiest_queue
 from rtsim.sched.cpus import (

@@ -6,8 +6,9 @@ with just enough to be positive.
 
 from __future__ import annotations
 
+from rtsim.engine.constants import NONE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NONE, State
+from rtsim.engine.state import State
 from rtsim.engine.timers import update_tick
 from rtsim.sched import fair_server, runtime
 from rtsim.sched.cfs_rq import dequeue_entity, enqueue_entity

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import NEWLY_IDLE, NONE, NOT_IDLE, SD_NUMA, SD_PREFER_SIBLING, SD_SHARE_LLC
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NEWLY_IDLE, NONE, NOT_IDLE, SD_NUMA, SD_PREFER_SIBLING, SD_SHARE_LLC, State
+from rtsim.engine.state import State
 from rtsim.sched.cpus import CAPACITY, capacity_of, jiffies, load_of, update_cpu_capacity
 from rtsim.sched.detach import MIGRATE_LOAD, MIGRATE_TASK, MIGRATE_UTIL
 from rtsim.sched.group_stats import (

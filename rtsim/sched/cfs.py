@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import IDLE_POLICY, NONE, OTHER
 from rtsim.engine.jit import handler
-from rtsim.engine.state import IDLE_POLICY, NONE, OTHER, State
+from rtsim.engine.state import State
 from rtsim.sched import tree
 from rtsim.sched.entity import clear_buddies, is_idle, is_task, kernel_of, parent, scaled_down, set_next_buddy, virtual
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import DEADLINE, NEVER, NONE, OTHER, STOP
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import DEADLINE, NEVER, NONE, OTHER, STOP, State
+from rtsim.engine.state import State
 from rtsim.sched import deadline, dl_entity, fair, fair_server, rt, stop
 
 __all__ = [
@@ -42,7 +43,7 @@ def class_of(s: State, task: int) -> int:
 # ---- joining and leaving --------------------------------------------------------------------------------------------
 
 
-@inlined
+@handler
 def enqueue_task(s: State, cpu: int, task: int, initial: bool) -> None:
     """Queue `task` on `cpu`: it wakes, or runs from the start."""
     which = class_of(s, task)
@@ -181,7 +182,7 @@ def _pick_task_dl(s: State, cpu: int) -> int:
     return NONE
 
 
-@inlined
+@handler
 def pick_task(s: State, cpu: int) -> int:
     """Return the task to run, the running one included, of the strongest class that has one; -1 for idle."""
     c = s.cpus[cpu]
@@ -195,7 +196,7 @@ def pick_task(s: State, cpu: int) -> int:
     return picked if picked >= 0 else fair.pick_task_fair(s, cpu)
 
 
-@inlined
+@handler
 def put_prev_task(s: State, cpu: int, prev: int) -> None:
     """Put `prev`, which ran, back into its class if it is still runnable; -1: the CPU idled."""
     which = class_of(s, prev)
@@ -211,7 +212,7 @@ def put_prev_task(s: State, cpu: int, prev: int) -> None:
         fair_server.update_idle_time(s, cpu)
 
 
-@inlined
+@handler
 def set_next_task(s: State, cpu: int, picked: int) -> None:
     """Start the turn of `picked`; -1: the CPU idles."""
     which = class_of(s, picked)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine import trace
-from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import cost
-from rtsim.engine.state import (
+from rtsim.engine.constants import (
     DEADLINE,
     FIFO,
     RESCHED,
@@ -19,8 +17,10 @@ from rtsim.engine.state import (
     T_RT_PERIOD,
     TR_BLOCK,
     TR_WAKING,
-    State,
 )
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.random import cost
+from rtsim.engine.state import State
 from rtsim.engine.timers import update_tick
 from rtsim.sched import (
     balance,
@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 
-@inlined
+@handler
 def try_to_wake_up(s: State, task: int, here: int) -> None:
     """Make `task` runnable, called by code on CPU `here`; sleepers only, others are awake already."""
     t = s.tasks[task]
@@ -109,7 +109,7 @@ def wake_pending(s: State, cpu: int) -> int:
     return -1
 
 
-@inlined
+@handler
 def wake_up(s: State, task: int, here: int) -> int:
     """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
     try_to_wake_up(s, task, here)
@@ -124,7 +124,7 @@ def wake_up(s: State, task: int, here: int) -> int:
     return work
 
 
-@inlined
+@handler
 def block_current(s: State, cpu: int, state: int) -> None:
     """Let the running task sleep: it leaves its class now, and the CPU at the schedule() that follows."""
     curr = s.cpus[cpu].curr

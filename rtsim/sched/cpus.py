@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import CAPACITY, DEADLINE, RR, RUNNABLE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import CAPACITY, DEADLINE, RR, RUNNABLE, State
+from rtsim.engine.state import State
 from rtsim.sched import pelt
 
 __all__ = [

@@ -6,8 +6,9 @@ tick; the next period pays for that.
 
 from __future__ import annotations
 
+from rtsim.engine.constants import DEADLINE, RUNNABLE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import DEADLINE, RUNNABLE, State
+from rtsim.engine.state import State
 from rtsim.sched import rt_bandwidth
 from rtsim.sched.dl_entity import (
     MOVED,

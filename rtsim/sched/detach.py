@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import IDLE_POLICY, NEWLY_IDLE, NONE, NOT_IDLE, SD_SHARE_CPUCAPACITY
 from rtsim.engine.jit import handler
-from rtsim.engine.state import IDLE_POLICY, NEWLY_IDLE, NONE, NOT_IDLE, SD_SHARE_CPUCAPACITY, State
+from rtsim.engine.state import State
 from rtsim.sched import bandwidth, migrate, tasklist
 from rtsim.sched.cpus import allowed_on
 from rtsim.sched.entity import queue_of

@@ -8,8 +8,9 @@ entity (the fair server) waits, armed, until its deadline less its budget, unles
 from __future__ import annotations
 
 from rtsim.engine import sched_timers
+from rtsim.engine.constants import NEVER, NONE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NEVER, NONE, State
+from rtsim.engine.state import State
 from rtsim.sched.resched import resched_curr
 
 __all__ = [

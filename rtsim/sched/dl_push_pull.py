@@ -7,10 +7,12 @@ two tasks with the same deadline, to the nanosecond, none makes way for the othe
 
 from __future__ import annotations
 
+from rtsim.engine.constants import DEADLINE, NEVER, NONE, RESCHED
 from rtsim.engine.jit import handler
-from rtsim.engine.state import DEADLINE, NEVER, NONE, RESCHED, SD_WAKE_AFFINE, State
+from rtsim.engine.state import State
 from rtsim.sched import migrate, resched
-from rtsim.sched.cpus import allowed_on, in_domain
+from rtsim.sched.cpupri import NO_RT, nearest
+from rtsim.sched.cpus import allowed_on
 from rtsim.sched.dl_entity import dl_entity_preempt, is_server
 
 __all__ = [
@@ -51,41 +53,15 @@ def _latest(s: State, task: int) -> int:
 
 
 @handler
-def _free(s: State, task: int, cpu: int) -> bool:
-    return s.cpus[cpu].dl_head < 0 and allowed_on(s, task, cpu)
-
-
-@handler
 def find_later_rq(s: State, task: int, here: int) -> int:
     """Return a CPU for `task`: one without deadline tasks, else the one with the latest deadline, if later than its.
 
-    Of several: where it was; the CPU `here` that asks, or any, in the smallest domain; that CPU; any. -1: none.
+    Of several without, the nearest, seen from where it was and from the CPU `here` that asks. -1: none.
     """
-    t = s.tasks[task]
-    if t.nr_allowed == 1:
+    if s.tasks[task].nr_allowed == 1:
         return NONE
-    if _free(s, task, t.cpu):
-        return t.cpu
-    here_too = _free(s, task, here)
-    domain = s.cpus[t.cpu].domain
-    while domain >= 0:
-        d = s.domains[domain]
-        if d.sd_flags & SD_WAKE_AFFINE:
-            if here_too and in_domain(s, domain, here):
-                return here
-            for step in range(1, d.weight):
-                cpu = s.members[d.first_member + (d.position + step) % d.weight]
-                if _free(s, task, cpu):
-                    return cpu
-        domain = d.parent
-    if here_too:
-        return here
-    k = s.kernels[t.kernel]
-    for step in range(1, k.cpu_count):
-        cpu = k.cpu_base + (t.cpu - k.cpu_base + step) % k.cpu_count
-        if _free(s, task, cpu):
-            return cpu
-    return _latest(s, task)
+    free = nearest(s, task, here, NO_RT)
+    return free if free >= 0 else _latest(s, task)
 
 
 @handler

@@ -6,8 +6,9 @@ entity is eligible while its own is not above V. Among the eligible the earliest
 
 from __future__ import annotations
 
+from rtsim.engine.constants import OTHER, PARITY_MOVED, PARITY_VPROT
 from rtsim.engine.jit import handler
-from rtsim.engine.state import OTHER, PARITY_MOVED, PARITY_VPROT, State
+from rtsim.engine.state import State
 from rtsim.sched.entity import divide, is_idle, kernel_of, least_slice, longest_slice, scaled_down, virtual
 
 __all__ = [

@@ -6,8 +6,9 @@ those behind them belong to the groups, one a CPU, each represented by an entity
 
 from __future__ import annotations
 
+from rtsim.engine.constants import CFS, IDLE_POLICY, NONE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import CFS, IDLE_POLICY, NONE, State
+from rtsim.engine.state import State
 from rtsim.sched import tree
 
 __all__ = [

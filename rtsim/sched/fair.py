@@ -5,8 +5,9 @@ CFS and EEVDF share everything but the rules of one queue, which `cfs` and `eevd
 
 from __future__ import annotations
 
+from rtsim.engine.constants import BATCH, NEVER, NONE, OTHER
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import BATCH, NEVER, NONE, OTHER, State
+from rtsim.engine.state import State
 from rtsim.sched import bandwidth, cfs, eevdf, fair_server, runtime, tasklist, tree
 from rtsim.sched.account import update_curr
 from rtsim.sched.cfs_rq import dequeue_entity, enqueue_entity, h_add, requeue_delayed

@@ -9,8 +9,9 @@ task.
 from __future__ import annotations
 
 from rtsim.engine import sched_timers
+from rtsim.engine.constants import DEADLINE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import DEADLINE, State
+from rtsim.engine.state import State
 from rtsim.sched.dl_entity import (
     REPLENISH,
     WAKEUP,

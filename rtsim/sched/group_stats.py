@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import NOT_IDLE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NOT_IDLE, State
+from rtsim.engine.state import State
 from rtsim.sched.cpus import CAPACITY, allowed_on, capacity_of, idle_cpu, load_of
 
 __all__ = [

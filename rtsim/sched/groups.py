@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import CFS
 from rtsim.engine.jit import handler
-from rtsim.engine.state import CFS, State
+from rtsim.engine.state import State
 from rtsim.sched import eevdf, pelt
 from rtsim.sched.account import update_curr
 from rtsim.sched.entity import LEAST_SHARES, dequeue_timeline, divide, enqueue_timeline, is_task, kernel_of, scaled_down

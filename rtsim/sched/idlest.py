@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import NONE, SD_BALANCE_FORK, SD_NUMA
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NONE, SD_BALANCE_FORK, SD_NUMA, State
+from rtsim.engine.state import State
 from rtsim.sched.busiest import adjust_numa_imbalance
 from rtsim.sched.cpus import allowed_on, available_idle_cpu, load_of, sched_idle_cpu
 from rtsim.sched.group_stats import (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtsim.engine import observe, trace
+from rtsim.engine.constants import CFS, RESCHED, RUNNABLE, TR_MIGRATE
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import CFS, RESCHED, RUNNABLE, TR_MIGRATE, State
+from rtsim.engine.state import State
 from rtsim.engine.timers import update_tick
 from rtsim.kvm import polling
 from rtsim.sched import classes, fair, pelt, resched
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 
-@inlined
+@handler
 def set_task_cpu(s: State, task: int, cpu: int) -> None:
     """Move a task that is in no queue to `cpu`, and with it the samples that wait for it."""
     t = s.tasks[task]
@@ -58,7 +59,7 @@ def _end_idle(s: State, cpu: int) -> None:
     c.idle_stamp = 0
 
 
-@inlined
+@handler
 def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
     """Queue a runnable `task` on `cpu`, whose clock has been read."""
     _end_idle(s, cpu)
@@ -87,7 +88,7 @@ def _note_queued(s: State, cpu: int) -> None:
         polling.note_other(s, cpu)
 
 
-@inlined
+@handler
 def wakeup_preempt(s: State, cpu: int, task: int) -> None:
     """Mark `cpu` if `task`, just queued there, is to run instead of what runs."""
     c = s.cpus[cpu]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtsim.engine.constants import NEWLY_IDLE, SD_BALANCE_NEWIDLE
 from rtsim.engine.jit import handler
 from rtsim.engine.random import draw
-from rtsim.engine.state import NEWLY_IDLE, SD_BALANCE_NEWIDLE, State
+from rtsim.engine.state import State
 from rtsim.sched.balance import balance_interval, load_balance
 from rtsim.sched.cpus import jiffies
 from rtsim.sched.pelt import update_queue

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rtsim.engine.bits import trailing_zeros
+from rtsim.engine.constants import AFFINITY_WORDS, CPU_IDLE, NOHZ_BALANCE_KICK, NOHZ_STATS_KICK, NONE, NOT_IDLE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import AFFINITY_WORDS, CPU_IDLE, NOHZ_BALANCE_KICK, NOHZ_STATS_KICK, NONE, NOT_IDLE, State
+from rtsim.engine.state import State
 from rtsim.sched import resched
 from rtsim.sched.balance import rebalance_domains
 from rtsim.sched.cpus import CAPACITY, capacity_of, idle_cpu, jiffies

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import DEADLINE, FIFO, OTHER, RR
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import DEADLINE, FIFO, OTHER, RR, State
+from rtsim.engine.state import State
 from rtsim.sched import dl_push_pull, idlest, push_pull, select
 from rtsim.sched.cpus import allowed_on
 

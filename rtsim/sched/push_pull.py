@@ -8,41 +8,14 @@ overloaded CPUs by interrupt to push (RT_PUSH_IPI) where here their tasks are pu
 from __future__ import annotations
 
 from rtsim.engine.bits import trailing_zeros
+from rtsim.engine.constants import NONE, RESCHED, RR
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import FIFO, NONE, RESCHED, RR, RT_PRIORITIES, RUNNABLE, SD_WAKE_AFFINE, State
+from rtsim.engine.state import State
 from rtsim.sched import migrate, resched, tasklist
-from rtsim.sched.cpus import allowed_on, in_domain
+from rtsim.sched.cpupri import NO_RT, highest_prio, is_rt, nearest, waiting_prio
+from rtsim.sched.cpus import allowed_on
 
 __all__ = ["find_lowest_rq", "pull_rt_task", "push_rt_tasks", "select_task_rq_rt", "task_woken_rt"]
-
-NO_RT = RT_PRIORITIES
-"""Priority of a CPU without realtime tasks: idle or fair tasks, it does not matter."""
-
-
-@handler
-def _is_rt(s: State, task: int) -> bool:
-    return task >= 0 and FIFO <= s.tasks[task].policy <= RR
-
-
-@handler
-def _highest_prio(s: State, cpu: int) -> int:
-    """Return the priority of the strongest realtime task of `cpu`; -1 if a stop or deadline task runs there."""
-    curr = s.cpus[cpu].curr
-    strongest = NO_RT
-    if curr >= 0 and s.tasks[curr].policy < FIFO:
-        return -1
-    if _is_rt(s, curr) and s.tasks[curr].state == RUNNABLE:
-        strongest = s.tasks[curr].prio
-    return min(strongest, _waiting_prio(s, cpu))
-
-
-@handler
-def _waiting_prio(s: State, cpu: int) -> int:
-    for word in range(4):
-        bits = s.cpus[cpu].rt_bitmap[word]
-        if bits != 0:
-            return 32 * word + trailing_zeros(bits) - 1
-    return NO_RT
 
 
 @handler
@@ -53,7 +26,7 @@ def _lowest_prio(s: State, task: int) -> int:
     weakest = NONE
     for cpu in range(k.cpu_base, k.cpu_base + k.cpu_count):
         if allowed_on(s, task, cpu):
-            weakest = max(weakest, _highest_prio(s, cpu))
+            weakest = max(weakest, highest_prio(s, cpu))
             if weakest == NO_RT:
                 break
     return weakest if weakest > t.prio else NONE
@@ -63,49 +36,21 @@ def _lowest_prio(s: State, task: int) -> int:
 def find_lowest_rq(s: State, task: int, here: int) -> int:
     """Return the CPU with the weakest to run that `task` may use, weaker than itself; -1 if there is none.
 
-    Of several: where it was; the CPU `here` that asks, or any, in the smallest domain; that CPU; any.
+    Of several the nearest, seen from where it was and from the CPU `here` that asks.
     """
     t = s.tasks[task]
     if t.nr_allowed == 1:
         return NONE
-    if allowed_on(s, task, t.cpu) and _highest_prio(s, t.cpu) == NO_RT:
+    if allowed_on(s, task, t.cpu) and highest_prio(s, t.cpu) == NO_RT:
         return t.cpu
     lowest = _lowest_prio(s, task)
-    if lowest < 0:
-        return NONE
-    if _is_lowest(s, task, t.cpu, lowest):
-        return t.cpu
-    here_too = _is_lowest(s, task, here, lowest)
-    domain = s.cpus[t.cpu].domain
-    while domain >= 0:
-        d = s.domains[domain]
-        if d.sd_flags & SD_WAKE_AFFINE:
-            if here_too and in_domain(s, domain, here):
-                return here
-            for step in range(1, d.weight):
-                cpu = s.members[d.first_member + (d.position + step) % d.weight]
-                if _is_lowest(s, task, cpu, lowest):
-                    return cpu
-        domain = d.parent
-    if here_too:
-        return here
-    k = s.kernels[t.kernel]
-    for step in range(1, k.cpu_count):
-        cpu = k.cpu_base + (t.cpu - k.cpu_base + step) % k.cpu_count
-        if _is_lowest(s, task, cpu, lowest):
-            return cpu
-    return NONE
-
-
-@handler
-def _is_lowest(s: State, task: int, cpu: int, lowest: int) -> bool:
-    return allowed_on(s, task, cpu) and _highest_prio(s, cpu) == lowest
+    return nearest(s, task, here, lowest) if lowest >= 0 else NONE
 
 
 @handler
 def _is_bound_to_run_on(s: State, curr: int, prio: int) -> bool:
     """Return whether the running `curr` is realtime and either cannot go elsewhere or is not weaker than `prio`."""
-    return _is_rt(s, curr) and (s.tasks[curr].nr_allowed < 2 or s.tasks[curr].prio <= prio)
+    return is_rt(s, curr) and (s.tasks[curr].nr_allowed < 2 or s.tasks[curr].prio <= prio)
 
 
 @handler
@@ -114,7 +59,7 @@ def select_task_rq_rt(s: State, task: int, here: int) -> int:
     t = s.tasks[task]
     if _is_bound_to_run_on(s, s.cpus[t.cpu].curr, t.prio):
         target = find_lowest_rq(s, task, here)
-        if target >= 0 and t.prio < _highest_prio(s, target):
+        if target >= 0 and t.prio < highest_prio(s, target):
             return target
     return t.cpu
 
@@ -150,7 +95,7 @@ def _push_rt_task(s: State, cpu: int) -> bool:
         resched.resched_curr(s, cpu)
         return False
     target = find_lowest_rq(s, task, cpu)
-    if target < 0 or target == cpu or _highest_prio(s, target) <= s.tasks[task].prio:
+    if target < 0 or target == cpu or highest_prio(s, target) <= s.tasks[task].prio:
         return False
     migrate.move_task(s, task, target)
     resched.resched_curr(s, target)
@@ -169,7 +114,7 @@ def _preempt_equal(s: State, cpu: int, task: int) -> bool:
     """Let `task` run instead of an equal that can go elsewhere, if it cannot itself (check_preempt_equal_prio)."""
     curr = s.cpus[cpu].curr
     t = s.tasks[task]
-    if not _is_rt(s, curr) or s.tasks[curr].prio != t.prio or s.cpus[cpu].need_resched == RESCHED:
+    if not is_rt(s, curr) or s.tasks[curr].prio != t.prio or s.cpus[cpu].need_resched == RESCHED:
         return False
     if s.tasks[curr].nr_allowed == 1 or _lowest_prio(s, curr) < 0:
         return False
@@ -203,13 +148,13 @@ def task_woken_rt(s: State, task: int) -> None:
 def pull_rt_task(s: State, cpu: int, prio: int) -> None:
     """Pull stronger tasks to `cpu` than it has, if what it has is weaker than `prio`, that of the task that left."""
     k = s.kernels[s.cpus[cpu].kernel]
-    if k.rt_overloaded == 0 or _waiting_prio(s, cpu) <= prio:
+    if k.rt_overloaded == 0 or waiting_prio(s, cpu) <= prio:
         return
     for source in range(k.cpu_base, k.cpu_base + k.cpu_count):
         if source == cpu or s.cpus[source].rt_pushable == 0:
             continue
         task = _first_pushable(s, source, cpu)
-        if task < 0 or s.tasks[task].prio >= _waiting_prio(s, cpu):
+        if task < 0 or s.tasks[task].prio >= waiting_prio(s, cpu):
             continue
         curr = s.cpus[source].curr
         if curr >= 0 and s.tasks[task].prio < s.tasks[curr].prio:

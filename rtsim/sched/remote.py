@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from rtsim.engine.jit import inlined
-from rtsim.engine.state import DEADLINE, FIFO, NONE, RR, STOP, State
+from rtsim.engine.constants import DEADLINE, FIFO, NONE, RR, STOP
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.state import State
 from rtsim.sched import dl_push_pull, migrate, push_pull, resched
 from rtsim.sched.cpus import shares_cache
 
 __all__ = ["next_pending", "ttwu_do_activate", "ttwu_queue_wakelist"]
 
 
-@inlined
+@handler
 def ttwu_do_activate(s: State, task: int) -> None:
     """Queue the woken `task` on its CPU and see whether it is to run there at once."""
     cpu = s.tasks[task].cpu

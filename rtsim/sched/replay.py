@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from rtsim.engine import sched_timers
+from rtsim.engine.constants import IDLE_POLICY, NEVER, NONE, RUNNABLE, SLEEPING
 from rtsim.engine.jit import entry_point, handler
-from rtsim.engine.state import IDLE_POLICY, NEVER, NONE, RUNNABLE, SLEEPING, State
+from rtsim.engine.state import State
 from rtsim.sched import core, fair, groups, migrate, resched
 from rtsim.sched.entity import is_cfs, parent, virtual
 

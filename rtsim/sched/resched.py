@@ -7,9 +7,10 @@ on with the wake-up's reading, so the switch that follows is charged to the woke
 from __future__ import annotations
 
 from rtsim.engine import calendar, idle
+from rtsim.engine.constants import EXIT_EXTERNAL, IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
-from rtsim.engine.state import EXIT_EXTERNAL, IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY, State
+from rtsim.engine.state import State
 
 __all__ = [
     "clock_task",

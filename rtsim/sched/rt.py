@@ -7,8 +7,9 @@ a round-robin slice, it goes to the tail. Who is throttled is in `rt_bandwidth`.
 from __future__ import annotations
 
 from rtsim.engine.bits import trailing_zeros
+from rtsim.engine.constants import FIFO, NEVER, NONE, RR, RUNNABLE
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.state import FIFO, NEVER, NONE, RR, RUNNABLE, State
+from rtsim.engine.state import State
 from rtsim.sched import rt_bandwidth, tasklist
 from rtsim.sched.resched import clock_task, resched_curr
 

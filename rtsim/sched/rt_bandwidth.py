@@ -8,8 +8,9 @@ not picked.
 from __future__ import annotations
 
 from rtsim.engine import sched_timers
+from rtsim.engine.constants import NEVER, NONE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NEVER, NONE, State
+from rtsim.engine.state import State
 from rtsim.sched.entity import queue_of
 from rtsim.sched.resched import resched_curr, update_rq_clock
 

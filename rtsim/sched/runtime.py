@@ -6,8 +6,9 @@ Taking a queue that ran out off its CPU, and giving it back, is in `bandwidth`.
 from __future__ import annotations
 
 from rtsim.engine import sched_timers
+from rtsim.engine.constants import NEVER
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NEVER, State
+from rtsim.engine.state import State
 from rtsim.sched.entity import kernel_of
 from rtsim.sched.resched import resched_curr
 

@@ -6,8 +6,9 @@ others. Wake-ups come from interrupts and from tasks that go on, so none is sync
 
 from __future__ import annotations
 
+from rtsim.engine.constants import NONE, SD_WAKE_AFFINE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NONE, SD_WAKE_AFFINE, State
+from rtsim.engine.state import State
 from rtsim.sched.cpus import (
     allowed_on,
     available_idle_cpu,

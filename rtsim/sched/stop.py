@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import RUNNABLE, STOP
 from rtsim.engine.jit import handler
-from rtsim.engine.state import RUNNABLE, STOP, State
+from rtsim.engine.state import State
 from rtsim.sched import tasklist
 from rtsim.sched.resched import clock_task
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rtsim.engine.constants import LISTS, NONE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import LISTS, NONE, State
+from rtsim.engine.state import State
 
 __all__ = ["fair_list", "link", "rt_list", "stop_list", "unlink"]
 

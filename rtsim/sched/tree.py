@@ -7,8 +7,9 @@ right there and here.
 
 from __future__ import annotations
 
+from rtsim.engine.constants import NONE
 from rtsim.engine.jit import handler
-from rtsim.engine.state import NONE, State
+from rtsim.engine.state import State
 
 __all__ = ["erase", "following", "insert", "propagate"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rtsim.engine import state
 from rtsim.engine.builder import Builder, Op
+from rtsim.engine.constants import FIFO, NEVER, NONE, OP_RUN, OTHER, SLEEPING, STOP
 from rtsim.engine.state import State
 from rtsim.kernel import Kernel
 from rtsim.kernel.weights import NICE_0_WEIGHT
@@ -124,7 +124,7 @@ def _machine(recording: Recording, case: Case, threads: Sequence[Thread]) -> tup
 def _set_rt_periods(machine: State, found: Sequence[Decision]) -> None:
     """Let the periods of realtime throttling end when the recorded ones did: they began before the recording."""
     queue = machine.rt_rqs[0]
-    if queue["rt_runtime"] == state.NEVER:
+    if queue["rt_runtime"] == NEVER:
         return
     period_ns = int(queue["rt_period"])
     ends = ends_of_throttling(found, lambda thread: thread.realtime, lambda thread: not thread.realtime)
@@ -154,8 +154,8 @@ def _add_thread(builder: Builder, thread: Thread, task: RtwlTask | None, groups:
     polls = load_profile(LAB_PROFILE).workload.clock_poll
     reads_ns = polls.constant if polls and task and task.kind != "hog" else 0
     builder.program(
-        f"{thread.name}-{thread.pid}", 0, [0], policy, priority, [Op(state.OP_RUN, state.NONE, reads_ns)],
-        state=state.SLEEPING, group=groups.get(task.cgroup, state.NONE) if task else state.NONE,
+        f"{thread.name}-{thread.pid}", 0, [0], policy, priority, [Op(OP_RUN, NONE, reads_ns)],
+        state=SLEEPING, group=groups.get(task.cgroup, NONE) if task else NONE,
         slice=task.slice_us * 1_000 if task else 0,
     )  # fmt: skip
 
@@ -163,15 +163,15 @@ def _add_thread(builder: Builder, thread: Thread, task: RtwlTask | None, groups:
 def _kernel_policy(thread: Thread) -> int:
     """Return the policy of a kernel thread."""
     if thread.name.startswith("migration/"):
-        return state.STOP
-    return state.OTHER if thread.fair else state.FIFO
+        return STOP
+    return OTHER if thread.fair else FIFO
 
 
 def _add_groups(builder: Builder, case: Case) -> dict[str, int]:
     """Add the cgroups of the case's tasks and those above them; return their rows by path."""
     rows: dict[str, int] = {}
     for path in sorted({task.cgroup for task in case.tasks if task.cgroup}):
-        parent = state.NONE
+        parent = NONE
         parts = path.strip("/").split("/")
         for depth in range(1, len(parts) + 1):
             name = "/" + "/".join(parts[:depth])

@@ -32,7 +32,8 @@ Made by `make validation`; do not edit.
 Each case of `data/recorded` is simulated with {seeds} seeds and laid beside what was measured on the real kernel. The
 prediction is the lowest and the highest value over the seeds; a figure is inside if the measured value is not further
 from them than the tolerance. What is compared, and how far apart it may be, is in `data/recorded/README.md`; the rules
-as code are in `rtsim/validation/figures.py`.
+as code are in `rtsim/validation/figures.py`. Of cases with several busy CPUs much is not compared: the emulator they
+were recorded in executes one CPU after the other, which stretches wake-ups and the CPU times of those that wake up.
 
 """
 

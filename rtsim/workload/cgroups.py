@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from rtsim.engine.builder import Builder
-from rtsim.engine.state import NONE
+from rtsim.engine.constants import NONE
 from rtsim.inputs.cpulist import format_cpulist
 from rtsim.inputs.errors import InputError, shown
 from rtsim.inputs.models import StrictModel

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rtsim.engine import state
 from rtsim.engine.builder import Builder, Op
+from rtsim.engine.constants import OP_BLOCK, OP_JUMP, OP_RUN, OP_SLEEP, OTHER
 from rtsim.engine.random import uniform_below
 from rtsim.inputs.units import Duration
 from rtsim.workload.policies import POLICIES, timer_slack_ns
@@ -45,8 +45,8 @@ def add_cyclictest(
         for cpu, thread in thread_names(name, cpus).items()
     }  # fmt: skip
     turn = [
-        Op(state.OP_SLEEP, MAIN_SLEEP_NS), Op(state.OP_BLOCK), Op(state.OP_RUN, builder.constant(MAIN_LOOP_NS)),
-        Op(state.OP_JUMP),
+        Op(OP_SLEEP, MAIN_SLEEP_NS), Op(OP_BLOCK), Op(OP_RUN, builder.constant(MAIN_LOOP_NS)),
+        Op(OP_JUMP),
     ]  # fmt: skip
-    builder.program(f"{name}-main", kernel, cpus, state.OTHER, 0, turn, slack=timer_slack_ns("other"))
+    builder.program(f"{name}-main", kernel, cpus, OTHER, 0, turn, slack=timer_slack_ns("other"))
     return threads

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from rtsim.engine import state
 from rtsim.engine.builder import Builder, Op
+from rtsim.engine.constants import NONE, OP_RUN
 from rtsim.engine.random import uniform_below
 from rtsim.inputs.units import Duration
 from rtsim.workload.policies import POLICIES, Policy
@@ -33,7 +33,7 @@ def add_oslat(builder: Builder, name: str, kernel: int, test: OslatModel, cpus: 
     """Add one polling thread a CPU of `kernel`; return the threads by name."""
     return {
         thread: builder.program(
-            thread, kernel, [cpu], POLICIES[test.policy], test.effective_priority(), [Op(state.OP_RUN, state.NONE)],
+            thread, kernel, [cpu], POLICIES[test.policy], test.effective_priority(), [Op(OP_RUN, NONE)],
             polls=1,
         )
         for cpu, thread in thread_names(name, cpus).items()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from rtsim.engine import state
+from rtsim.engine.constants import BATCH, DEADLINE, FIFO, IDLE_POLICY, OTHER, RR, STOP
 from rtsim.inputs.cpulist import parse_cpulist
 from rtsim.kernel import Kernel
 
@@ -25,13 +25,13 @@ Policy = Literal["fifo", "rr", "other", "batch", "idle"]
 REALTIME = ("fifo", "rr")
 
 POLICIES = {
-    "stop": state.STOP,
-    "deadline": state.DEADLINE,
-    "fifo": state.FIFO,
-    "rr": state.RR,
-    "other": state.OTHER,
-    "batch": state.BATCH,
-    "idle": state.IDLE_POLICY,
+    "stop": STOP,
+    "deadline": DEADLINE,
+    "fifo": FIFO,
+    "rr": RR,
+    "other": OTHER,
+    "batch": BATCH,
+    "idle": IDLE_POLICY,
 }
 """What the engine calls each policy; ``stop`` is the kernel's own."""
 

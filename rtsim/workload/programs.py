@@ -6,8 +6,28 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from rtsim.engine import state
 from rtsim.engine.builder import Builder, Op
+from rtsim.engine.constants import (
+    NONE,
+    OP_AFFINITY,
+    OP_BARRIER,
+    OP_BLOCK,
+    OP_BROADCAST,
+    OP_EXIT,
+    OP_JUMP,
+    OP_LEAVE,
+    OP_LOCK,
+    OP_LOOP,
+    OP_RUN,
+    OP_RUNTIME,
+    OP_SIGNAL,
+    OP_SLEEP,
+    OP_START,
+    OP_TIMER,
+    OP_UNLOCK,
+    OP_WAIT,
+    OP_YIELD,
+)
 from rtsim.workload.events import ConditionModel, Event, TimerModel
 from rtsim.workload.policies import POLICIES, timer_slack_ns
 from rtsim.workload.rtapp import PhaseModel, SchedPolicy, TaskModel
@@ -43,7 +63,7 @@ class Setting:
     kernel: int
     default_policy: SchedPolicy = "SCHED_OTHER"
     clock_poll_ns: int = 0
-    activation: int = state.NONE
+    activation: int = NONE
     _rows: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def mutex(self, name: str) -> int:
@@ -95,7 +115,7 @@ def instance_names(name: str, task: TaskModel) -> tuple[str, ...]:
     return (name,) if task.instance == 1 else tuple(f"{name}-{number}" for number in range(task.instance))
 
 
-def add_task(setting: Setting, name: str, cpus: tuple[int, ...], *, group: int = state.NONE) -> dict[str, int]:
+def add_task(setting: Setting, name: str, cpus: tuple[int, ...], *, group: int = NONE) -> dict[str, int]:
     """Add the threads of a task, on `cpus` where its phases say nothing else; return their rows by name."""
     task = setting.tasks[name]
     policy = task.effective_policy(setting.default_policy)
@@ -114,17 +134,17 @@ def add_task(setting: Setting, name: str, cpus: tuple[int, ...], *, group: int =
 
 def _program(setting: Setting, thread: str, name: str, cpus: tuple[int, ...]) -> list[Op]:
     task = setting.tasks[name]
-    ops = [Op(state.OP_START), Op(state.OP_BLOCK)] if task.delay else []
+    ops = [Op(OP_START), Op(OP_BLOCK)] if task.delay else []
     start = len(ops)
     phases = task.effective_phases()
     moves = len({phase.cpus or cpus for phase in phases}) > 1
     for phase in phases:
         if moves:
             mask = phase.cpus or cpus
-            ops.append(Op(state.OP_AFFINITY, setting.builder.mask(mask), len(mask)))
+            ops.append(Op(OP_AFFINITY, setting.builder.mask(mask), len(mask)))
         _add_phase(ops, setting, thread, name, phase)
     _add_loop(ops, start, -1 if task.loop is None else task.loop)
-    ops.append(Op(state.OP_EXIT))
+    ops.append(Op(OP_EXIT))
     return ops
 
 
@@ -132,16 +152,16 @@ def _add_phase(ops: list[Op], setting: Setting, thread: str, name: str, phase: P
     start = len(ops)
     for event in phase.events:
         ops += _operations(setting, thread, name, event)
-        if event.kind in RELEASES and setting.activation != state.NONE:
-            ops.append(Op(state.OP_RUN, setting.activation))
+        if event.kind in RELEASES and setting.activation != NONE:
+            ops.append(Op(OP_RUN, setting.activation))
     _add_loop(ops, start, phase.loop)
 
 
 def _add_loop(ops: list[Op], start: int, times: int) -> None:
     if times < 0:
-        ops.append(Op(state.OP_JUMP, start))
+        ops.append(Op(OP_JUMP, start))
     elif times > 1:
-        ops.append(Op(state.OP_LOOP, start, times))
+        ops.append(Op(OP_LOOP, start, times))
 
 
 def _operations(setting: Setting, thread: str, name: str, event: Event) -> list[Op]:
@@ -151,48 +171,48 @@ def _operations(setting: Setting, thread: str, name: str, event: Event) -> list[
     if kind == "run":
         return _run(setting, task, value)
     if kind == "runtime":
-        return [Op(state.OP_RUNTIME, value * US)]
+        return [Op(OP_RUNTIME, value * US)]
     if kind == "sleep":
-        return [Op(state.OP_SLEEP, value * US), Op(state.OP_BLOCK)]
+        return [Op(OP_SLEEP, value * US), Op(OP_BLOCK)]
     if kind == "timer":
-        return [Op(state.OP_TIMER, setting.timer(thread, value, task), value.period * US), Op(state.OP_BLOCK)]
+        return [Op(OP_TIMER, setting.timer(thread, value, task), value.period * US), Op(OP_BLOCK)]
     if kind == "yield":
-        return [Op(state.OP_YIELD)]
+        return [Op(OP_YIELD)]
     return _synchronising(setting, kind, value or name)
 
 
 def _run(setting: Setting, task: TaskModel, run_us: int) -> list[Op]:
     if run_us <= 0:
-        return [Op(state.OP_RUN, state.NONE)] if run_us < 0 else []
+        return [Op(OP_RUN, NONE)] if run_us < 0 else []
     poll_ns = setting.clock_poll_ns if task.clock_poll is None else task.clock_poll * US
-    return [Op(state.OP_RUN, setting.builder.constant(run_us * US), poll_ns)]
+    return [Op(OP_RUN, setting.builder.constant(run_us * US), poll_ns)]
 
 
 def _synchronising(setting: Setting, kind: str, value: str | ConditionModel) -> list[Op]:
     if isinstance(value, ConditionModel):
         waiting = _wait(setting.condition(value.ref), setting.mutex(value.mutex))
-        return waiting if kind == "wait" else [Op(state.OP_SIGNAL, setting.condition(value.ref)), *waiting]
+        return waiting if kind == "wait" else [Op(OP_SIGNAL, setting.condition(value.ref)), *waiting]
     if kind == "lock":
-        return [Op(state.OP_LOCK, setting.mutex(value))]
+        return [Op(OP_LOCK, setting.mutex(value))]
     if kind == "unlock":
-        return [Op(state.OP_UNLOCK, setting.mutex(value))]
+        return [Op(OP_UNLOCK, setting.mutex(value))]
     if kind == "signal":
-        return [Op(state.OP_SIGNAL, setting.condition(value))]
+        return [Op(OP_SIGNAL, setting.condition(value))]
     if kind == "broad":
-        return [Op(state.OP_BROADCAST, setting.condition(value))]
+        return [Op(OP_BROADCAST, setting.condition(value))]
     if kind == "barrier":
         return _barrier(setting.barrier(value), setting.mutex(f"barrier {value}"))
     mutex, condition = setting.mutex(value), setting.condition(value)
-    inside = _wait(condition, mutex) if kind == "suspend" else [Op(state.OP_BROADCAST, condition)]
-    return [Op(state.OP_LOCK, mutex), *inside, Op(state.OP_UNLOCK, mutex)]
+    inside = _wait(condition, mutex) if kind == "suspend" else [Op(OP_BROADCAST, condition)]
+    return [Op(OP_LOCK, mutex), *inside, Op(OP_UNLOCK, mutex)]
 
 
 def _wait(condition: int, mutex: int) -> list[Op]:
-    return [Op(state.OP_WAIT, condition, mutex), Op(state.OP_LOCK, mutex)]
+    return [Op(OP_WAIT, condition, mutex), Op(OP_LOCK, mutex)]
 
 
 def _barrier(barrier: int, mutex: int) -> list[Op]:
     return [
-        Op(state.OP_LOCK, mutex), Op(state.OP_BARRIER, barrier, mutex), Op(state.OP_LOCK, mutex),
-        Op(state.OP_LEAVE, barrier), Op(state.OP_UNLOCK, mutex),
+        Op(OP_LOCK, mutex), Op(OP_BARRIER, barrier, mutex), Op(OP_LOCK, mutex),
+        Op(OP_LEAVE, barrier), Op(OP_UNLOCK, mutex),
     ]  # fmt: skip

@@ -107,7 +107,7 @@ def keys(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def test_every_cause_is_described() -> None:
-    from rtsim.engine.state import CAUSE_NAMES
+    from rtsim.engine.constants import CAUSE_NAMES
 
     described = set(re.findall(r"`([a-z_]+)`", page("reference/result.md")))
     assert set(CAUSE_NAMES) <= described

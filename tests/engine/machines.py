@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder, Names, Op
 from rtsim.engine.state import State
 

@@ -70,7 +70,7 @@ def test_handler_modules_take_nothing_from_packages_that_are_not(source: Path) -
 
 TWO_FIFO_TASKS = """
 from rtsim.engine import jit
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import compiled_already, run_until
 before = compiled_already()

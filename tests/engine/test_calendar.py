@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from rtsim.engine import calendar
 from rtsim.engine.builder import Builder
-from rtsim.engine.state import NEVER, NOISE_IRQ, State
+from rtsim.engine.constants import NEVER, NOISE_IRQ
+from rtsim.engine.state import State
 from tests.engine.small import machine
 
 CPUS, SOURCES = 6, 14

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from rtsim.engine import constants as es
 from rtsim.engine import observe
-from rtsim.engine import state as es
 from rtsim.engine.builder import Builder
+from rtsim.engine.state import State
 from rtsim.measure import histogram
 from rtsim.profile.distributions import Exponential, Lognormal
 from tests.engine.small import MS, US, add_kernel, interrupt_at, job_at, machine, run
@@ -119,7 +120,7 @@ def test_guest_causes_are_kept_apart_from_the_hosts() -> None:
     assert latency == sum(causes.values())
 
 
-def noisy(observe_from_ns: int = 0) -> tuple[list[tuple[int, int]], es.State]:
+def noisy(observe_from_ns: int = 0) -> tuple[list[tuple[int, int]], State]:
     """Return (release, latency) of a second of a noisy cyclictest, and the state."""
     b = machine(seed=5, trace_length=1 << 17)
     task = cyclictest(b)

@@ -31,7 +31,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import run_until
 from rtsim.engine.random import draw_int, stream

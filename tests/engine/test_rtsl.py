@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder, Op
 from rtsim.measure.bounds import least_of
 from rtsim.scenario.bounds import Bound, bounds_of, buckets_of

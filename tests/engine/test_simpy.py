@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import simpy
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import run_until
 from rtsim.engine.simpy_clock import SimpyHost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from tests.engine.small import MS, US, Run, interrupt_at, job_at, machine, run
 from tests.kvm.guests import add_guest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from tests.engine.small import MS, TICK, US, add_kernel, run
 from tests.sched.test_deadline import reserved

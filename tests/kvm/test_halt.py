@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.kernel import Kernel
 from rtsim.scenario.virtualisation import guest_fields, host_fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from tests.engine.small import MS, US, Run, machine, run
 from tests.kvm.guests import Guest, add_guest

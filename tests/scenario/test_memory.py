@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.scenario import Scenario
 from rtsim.scenario.assemble import assemble
 from rtsim.scenario.guests import guests_of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.state import State
 from rtsim.sched import busiest, cpus, group_stats, pelt
 from rtsim.sched.balance import balance_interval

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.state import State
 from rtsim.kernel.weights import nice_weight

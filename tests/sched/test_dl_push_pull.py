@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.state import State
 from rtsim.sched import dl_push_pull
 from tests.engine.small import MS, US, Run, job_at, machine, run

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.measure.bounds import PeriodicTask, response_time
 from tests.engine.small import MS, US, Run, machine, run
 

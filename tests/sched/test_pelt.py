@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.state import State
 from rtsim.sched import pelt
 from tests.engine.small import machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.clock import run_until, step
 from rtsim.kernel.weights import nice_weight
 from tests.engine.small import MS, SECOND, TICK

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.state import State
 from rtsim.sched import push_pull

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtsim.engine import calendar
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.sched import core, remote, resched
 from tests.engine.small import MS, US, Run, job_at, run

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.kernel import Kernel
 from rtsim.kernel.features import scaling_factor
 from rtsim.kernel.weights import nice_weight

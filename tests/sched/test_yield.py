@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.sched import fair
 from tests.engine.small import MS, machine
 from tests.sched.queues import BASE_SLICE, On, eevdf_machine, place, queue, take_out

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtsim.engine.builder import Builder
-from rtsim.engine.state import NEVER, NONE
+from rtsim.engine.constants import NEVER, NONE
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.models import validate
 from rtsim.kernel import Kernel

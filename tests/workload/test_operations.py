@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder, Op
 from rtsim.engine.jit import INTERPRETED
 from rtsim.sched import core

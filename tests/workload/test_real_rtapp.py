@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rtsim.engine.state import OP_EXIT
+from rtsim.engine.constants import OP_EXIT
 from rtsim.scenario import Scenario
 from rtsim.scenario.assemble import assemble
 from tests.engine.small import MS, Run, run_state

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtsim.engine import state as es
+from rtsim.engine import constants as es
 from rtsim.engine.builder import Op
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.models import validate

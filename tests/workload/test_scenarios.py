@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rtsim.engine.state import NONE
+from rtsim.engine.constants import NONE
 from rtsim.inputs.errors import InputError
 from rtsim.scenario import Scenario
 from rtsim.scenario.assemble import Assembly, assemble
