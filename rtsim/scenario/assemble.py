@@ -1,46 +1,26 @@
-"""From a scenario to the engine's state: kernels, CPUs, guests, workload and noise as rows.
-
-Everything random is drawn from streams named after what it is for (``host/irq/eth0``, ``realtime4/vcpu2/exits``), so
-variants of a scenario that keep a name keep its noise.
-"""
+"""From a scenario to the engine's state: kernels, CPUs, guests, workload and noise as rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from rtsim.engine.builder import DEFAULT_TRACE, Builder, Names
+from rtsim.engine.builder import DEFAULT_TRACE, Names
 from rtsim.engine.constants import (
-    FIFO,
     FULL_SPEED,
-    NOISE_DOORBELL,
-    NOISE_EXIT,
-    NOISE_FAULT,
-    NOISE_HARDWARE,
-    NOISE_IRQ,
-    NOISE_NMI,
-    NOISE_SOFTIRQ,
-    NOISE_THREAD,
     NONE,
-    OTHER,
 )
-from rtsim.engine.random import uniform_below
 from rtsim.engine.state import State
 from rtsim.inputs.errors import InputError
-from rtsim.kernel import Isolation, Kernel
-from rtsim.kernel.features import rule
-from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY
-from rtsim.kernel.softirqs import SOFTIRQ_VECTORS, softirq_threads
 from rtsim.nova import Placement
-from rtsim.profile import Arrival, DistributionEntry, IdleEntry, NoiseSource, Profile
+from rtsim.profile import IdleEntry
+from rtsim.scenario.guest_work import add_guest_work
 from rtsim.scenario.guests import Guest, GuestThread, guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
-from rtsim.scenario.memory import faults_of, remote_share, slowdown
-from rtsim.scenario.rules import scheduler_fields
+from rtsim.scenario.memory import remote_share, slowdown
+from rtsim.scenario.rows import Rows
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.sched_domains import engine_domains, guest_domains
 from rtsim.scenario.virtualisation import guest_fields, host_fields, vcpu_fields
@@ -49,14 +29,6 @@ from rtsim.workload import Cgroups, WorkloadModel
 from rtsim.workload.policies import POLICIES
 
 __all__ = ["Assembly", "assemble"]
-
-REMOTE_TICK_NS = 1_000_000_000
-EXITS = ("timer", "hlt", "external", "io", "ept", "doorbell")
-
-NOISE_KINDS = {
-    "hardware": NOISE_HARDWARE, "nmi": NOISE_NMI, "irq": NOISE_IRQ, "softirq": NOISE_SOFTIRQ,
-    "thread": NOISE_THREAD,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,12 +84,11 @@ class _Assembler:
     def __init__(self, scenario: Scenario, host: Host, trace_length: int) -> None:
         self.scenario = scenario
         self.host = host
-        self.seed = scenario.model.seed
-        self.builder = Builder(seed=self.seed, trace_length=trace_length)
+        self.rows = Rows(host.profile, scenario.model.seed, trace_length)
+        self.builder = self.rows.builder
         self.isolation = host.isolation
         self.together: dict[str, tuple[str, ...]] = {}
         self.tasks: dict[str, int] = {}
-        self._spread: dict[int, int] = {}
 
     # ---- the host -------------------------------------------------------------------------------------------
 
@@ -125,7 +96,7 @@ class _Assembler:
         ids = self.host.topology.cpu_ids
         if ids != tuple(range(len(ids))):
             raise InputError(self.scenario.source, "host.topology", "expected CPUs numbered from 0 without gaps")
-        self.kernel = self._add_kernel(
+        self.kernel = self.rows.add_kernel(
             self.host.kernel,
             len(ids),
             slowdown(self.host),
@@ -134,133 +105,23 @@ class _Assembler:
             **host_fields(self.host.kernel),
         )
         for cpu in ids:
-            self._add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
+            self.rows.add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
         for core in {self.host.topology.siblings(cpu) for cpu in ids}:
             self.builder.core(sorted(core))
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
 
-    def _add_cpu(
-        self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = NONE
-    ) -> None:
-        """Add a CPU; ``skew_tick`` spreads the ticks over half their period."""
-        skew = kernel.tick_ns // 2 // len(isolation.cpus) * cpu if kernel.command_line.skew_tick else 0
-        self.builder.cpu(
-            f"{level}/cpu{cpu}", row, carrier=carrier, nohz_full=cpu in isolation.nohz_full,
-            isolated=cpu in isolation.domain, tick_offset_ns=skew,
-        )  # fmt: skip
-
     def add_kernel_threads(self) -> None:
         """Add the threads that the host's kernel has on each CPU."""
-        self._add_kernel_threads("host", self.kernel, self.host.kernel, self.isolation)
-
-    def _add_kernel_threads(self, level: str, row: int, kernel: Kernel, isolation: Isolation) -> None:
-        base = self.builder.kernels[row]["cpu_base"]
-        for thread in softirq_threads(kernel):
-            vectors = [SOFTIRQ_VECTORS.index(name) for name in thread.vectors]
-            for cpu in sorted(isolation.cpus):
-                self.builder.softirq_thread(
-                    f"{level}/{thread.role}/{cpu}", base + cpu, thread.role, POLICIES[thread.policy], thread.priority,
-                    vectors=vectors,
-                )  # fmt: skip
-        if isolation.nohz_full and rule("remote_tick", kernel.release):
-            self._add_remote_ticks(level, row, isolation)
-
-    def _add_remote_ticks(self, level: str, row: int, isolation: Isolation) -> None:
-        """Add the work that looks after the scheduler of each nohz_full CPU once a second (sched_tick_remote)."""
-        name = f"{level}/thread/tick-remote"
-        work = self._table(self.host.profile.costs.tick)
-        worker = self.builder.server(name, row, isolation.kthread_cpus, OTHER, 0, kthread=1)
-        for cpu in sorted(isolation.nohz_full):
-            own = f"{name}/{cpu}"
-            self.builder.source(
-                own, NOISE_THREAD, task=worker, duration=work, period_ns=REMOTE_TICK_NS,
-                phase_ns=self._phase(own, "random", REMOTE_TICK_NS),
-            )  # fmt: skip
+        self.rows.add_kernel_threads("host", self.kernel, self.host.kernel, self.isolation)
 
     def _host_idle(self) -> list[tuple[str, IdleEntry]]:
         """Return the host's idle states, shallow to deep; cyclictest holds /dev/cpu_dma_latency at 0."""
         polling = self.scenario.model.workload.cyclictest is not None
         return self.host.profile.costs.idle_states(self.host.kernel.command_line, no_latency=polling)
 
-    def _add_kernel(
-        self, kernel: Kernel, cpus: int, slower: float, states: Sequence[tuple[str, IdleEntry]] = (), **fields: Any
-    ) -> int:
-        """Add a kernel whose steps take `slower` times as long as the profile says.
-
-        `states` are its idle states; of a guest that idles, leaving them is the host's affair.
-        """
-        costs = self.host.profile.costs
-
-        def table(entry: DistributionEntry) -> int:
-            return self._table(entry, slower)
-
-        return self.builder.kernel(
-            cpus, **scheduler_fields(kernel, cpus), context_switch=table(costs.context_switch),
-            syscall_exit=table(costs.syscall_exit), irq_entry=table(costs.irq_entry), timer_irq=table(costs.timer_irq),
-            tick=table(costs.tick), hrtimer_program=table(costs.hrtimer_program), wake=table(costs.wake),
-            ipi=table(costs.ipi), softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
-            schedule=table(costs.schedule), preempt_fair=table(costs.preempt_fair),
-            cgroup_level=table(costs.cgroup_level), irq_thread_hard=table(costs.irq_thread_hard),
-            ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit),
-            enqueue_remote=table(costs.enqueue_remote),
-            preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
-            vm_exit=[table(getattr(costs.vm_exit, reason) or costs.vm_exit.timer) for reason in EXITS],
-            idle_exit=[(entry.residency, table(entry)) for _, entry in states] or self.builder.constant(0),
-            **{"idle_polls": int(bool(states) and states[0][0] == "poll"), **fields},
-        )  # fmt: skip
-
-    def _table(self, entry: DistributionEntry, slower: float = 1.0) -> int:
-        quantiles = entry.distribution().table()
-        return self.builder.table(quantiles if slower == 1.0 else np.rint(quantiles * slower))
-
     def add_host_noise(self) -> None:
         for source, cpus in self.host.noise_on(self.isolation):
-            self._add_noise("host", self.kernel, self.host.kernel, source, cpus)
-
-    def _add_noise(self, level: str, row: int, kernel: Kernel, source: NoiseSource, cpus: tuple[int, ...]) -> None:
-        """Add one noise source; of several CPUs it strikes the one with the fewest, as interrupt vectors are spread."""
-        name = f"{level}/{source.kind}/{source.name}"
-        if "preempt_rt" in source.requires and kernel.preempt != "rt":
-            return
-        base = self.builder.kernels[row]["cpu_base"]
-        if source.cpus == "per-cpu":
-            name = f"{name}/{cpus[0]}"
-        target, task = base + cpus[0], NONE
-        if source.scope == "machine":
-            target = NONE
-        elif source.kind == "thread":
-            policy = POLICIES[source.policy or "other"]
-            task = self.builder.server(name, row, cpus, policy, source.priority or 0, kthread=1)
-        else:
-            target = min((base + cpu for cpu in cpus), key=lambda cpu: self._spread.get(cpu, 0))
-            if len(cpus) > 1:
-                self._spread[target] = self._spread.get(target, 0) + 1
-            if source.kind == "irq" and source.threaded and kernel.force_irqthreads:
-                task = self.builder.server(
-                    name, row, [target - base], FIFO, IRQ_THREAD_PRIORITY, kthread=1
-                )  # fmt: skip
-        self.builder.source(
-            name, NOISE_KINDS[source.kind], cpu=target, task=task, duration=self._table(source.duration),
-            vector=SOFTIRQ_VECTORS.index(source.vector or "net_rx"), **self._arrival(name, source.arrival),
-        )  # fmt: skip
-
-    def _arrival(self, name: str, arrival: Arrival) -> dict[str, Any]:
-        if arrival.periodic is not None:
-            jitter = arrival.jitter()
-            return {
-                "period_ns": arrival.periodic.period,
-                "phase_ns": self._phase(name, arrival.periodic.phase, arrival.periodic.period),
-                "interval": NONE if jitter is None else self.builder.table(jitter.table()),
-            }
-        interval = {"interval": self.builder.table(arrival.interval().table())}
-        if arrival.bursts is not None:
-            return {**interval, "burst_size": arrival.bursts.size, "burst_spacing_ns": arrival.bursts.spacing}
-        return interval
-
-    def _phase(self, name: str, phase: int | str, period_ns: int) -> int:
-        if phase == "locked":
-            return 0
-        return phase if isinstance(phase, int) else uniform_below(self.seed, name, "phase", period_ns)
+            self.rows.add_noise("host", self.kernel, self.host.kernel, source, cpus)
 
     # ---- workloads ------------------------------------------------------------------------------------------
 
@@ -284,7 +145,7 @@ class _Assembler:
 
     def _add_workload(self, machine: Machine, workload: WorkloadModel) -> None:
         profile = self.host.profile.workload
-        activation = NONE if profile.activation is None else self._table(profile.activation)
+        activation = NONE if profile.activation is None else self.rows.table(profile.activation)
         poll_ns = 0 if profile.clock_poll is None else profile.clock_poll.constant
         added = add_workload(self.builder, self.scenario, machine, workload, poll_ns, activation)
         for name, task in added.tasks.items():
@@ -340,16 +201,15 @@ class _Assembler:
         """Add the guest's kernel and CPUs, its workload and noise, and what occupies its emulator."""
         rows = self._vcpus(guest)
         slower = slowdown(self.host, remote_share(guest, self.host))
-        kernel = self._add_kernel(guest.kernel, len(rows), slower, **self._guest_fields(guest))
+        kernel = self.rows.add_kernel(guest.kernel, len(rows), slower, **self._guest_fields(guest))
         isolation = guest.kernel.isolation(range(len(rows)))
         for cpu, carrier in enumerate(rows):
-            self._add_cpu(guest.name, kernel, guest.kernel, isolation, cpu, carrier)
+            self.rows.add_cpu(guest.name, kernel, guest.kernel, isolation, cpu, carrier)
         self.builder.domains[kernel] = guest_domains(
             guest.placement.cpu_topology, len(rows), isolation, guest.kernel.release.series
         )
-        self._add_kernel_threads(guest.name, kernel, guest.kernel, isolation)
-        self._add_guest_noise(guest, kernel, isolation)
-        self._add_memory_faults(guest)
+        self.rows.add_kernel_threads(guest.name, kernel, guest.kernel, isolation)
+        add_guest_work(self.rows, guest, self.host, self.tasks, kernel, isolation)
         workload = guest.model.workload
         cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)
         machine = Machine(
@@ -362,63 +222,8 @@ class _Assembler:
         fields = guest_fields(guest.kernel, guest.model.timer_delivery)
         if guest.model.timer_delivery == "emulator":
             fields["timer_task"] = self.tasks[f"{guest.name}/emulator"]
-            fields["timer_work"] = self._table(self.host.profile.costs.bql_hold)
+            fields["timer_work"] = self.rows.table(self.host.profile.costs.bql_hold)
         return fields
-
-    def _add_guest_noise(self, guest: Guest, kernel: int, isolation: Isolation) -> None:
-        profile: Profile = self.host.profile
-        for source, cpus in profile.guest_noise_on(isolation, guest.placement.vcpus):
-            self._add_noise(guest.name, kernel, guest.kernel, source, cpus)
-        for item in profile.emulator:
-            name = f"{guest.name}/{item.thread}/{item.name}"
-            task, locked = self._server(guest, item.thread)
-            self.builder.source(
-                name, NOISE_THREAD, task=task, locked=item.holds_lock or locked,
-                duration=self._table(item.duration), **self._arrival(name, item.arrival),
-            )  # fmt: skip
-        for exits in profile.vcpu_exits:
-            for vcpu, task in self._vcpus_that(guest, exits.vcpus):
-                name = f"{guest.name}/vcpu{vcpu}/exits/{exits.name}"
-                self.builder.source(
-                    name, NOISE_EXIT, task=task, duration=self._table(exits.duration),
-                    **self._arrival(name, exits.arrival),
-                )  # fmt: skip
-        for request in profile.requests:
-            server, locked = self._server(guest, request.thread)
-            for vcpu, task in self._vcpus_that(guest, request.vcpus):
-                name = f"{guest.name}/vcpu{vcpu}/requests/{request.name}"
-                self.builder.source(
-                    name, NOISE_DOORBELL, task=task, server=server, locked=locked,
-                    duration=self._table(request.duration), answer=self._table(request.interrupt),
-                    **self._arrival(name, request.arrival),
-                )  # fmt: skip
-
-    def _server(self, guest: Guest, thread: str) -> tuple[int, bool]:
-        """Return the thread that does the work of `thread`, and whether that needs the lock because of it.
-
-        Without an iothread, the emulator does its work.
-        """
-        if thread != "iothread":
-            return self.tasks[f"{guest.name}/{thread}"], False
-        if not guest.placement.iothreads:
-            return self.tasks[f"{guest.name}/emulator"], True
-        return self.tasks[f"{guest.name}/iothread{min(guest.placement.iothreads)}"], False
-
-    def _vcpus_that(self, guest: Guest, which: str) -> Iterator[tuple[int, int]]:
-        """Yield the vCPUs that are meant by `which` (all, rt, other), and their threads."""
-        for vcpu, task in enumerate(self._vcpus(guest)):
-            if which == "all" or (which == "rt") == (vcpu in guest.placement.rt_vcpus):
-                yield vcpu, task
-
-    def _add_memory_faults(self, guest: Guest) -> None:
-        for found in faults_of(guest, self.host):
-            name = f"{guest.name}/vcpu{found.vcpu}/memory/{found.fault.name}"
-            cost = self.builder.constant(0) if found.cost is None else self._table(found.cost)
-            reason = found.fault.reason
-            self.builder.source(
-                name, NOISE_FAULT, task=self._vcpus(guest)[found.vcpu], duration=cost,
-                lasting=reason != "first_touch", on_disk=reason == "swap", **self._arrival(name, found.arrival),
-            )  # fmt: skip
 
     # ---- observation ----------------------------------------------------------------------------------------
 
