@@ -19,8 +19,6 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 
-from rtsim.engine.lean import compile_lean
-
 __all__ = ["INTERPRETED", "cache_folder", "entry_point", "handler", "handler_count", "inlined"]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,7 +27,7 @@ INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
 
 HANDLER_PACKAGES = ("engine", "sched", "kvm")
 
-_handlers: list[Any] = []
+_handlers = 0
 
 
 def handler(function: F) -> F:
@@ -46,10 +44,11 @@ def inlined(function: F) -> F:
 
 
 def _compiled(function: F, *, inline: bool) -> F:
+    global _handlers
+    _handlers += 1
     compiled: F = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
     if not INTERPRETED:
         _ignore_literals(compiled)
-    _handlers.append(compiled)
     return compiled
 
 
@@ -65,15 +64,13 @@ def _ignore_literals(compiled: Any) -> None:
 
 def handler_count() -> int:
     """How many handlers have been declared: what a progress bar of the first compilation counts to."""
-    return len(_handlers)
+    return _handlers
 
 
 def entry_point(function: F) -> F:
     """Compile the one function that outside code calls, and keep its machine code in `cache_folder()`."""
     with _numba_cache(cache_folder()):
         compiled: F = numba.njit(nogil=True, error_model="numpy", cache=not INTERPRETED)(function)
-    if not INTERPRETED:
-        compile_lean(compiled, _handlers)
     return compiled
 
 
