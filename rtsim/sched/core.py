@@ -163,6 +163,7 @@ def task_tick(s: State, cpu: int) -> None:
 def rebalance(s: State, cpu: int) -> None:
     """Balance `cpu` in the softirq that a tick has raised for it."""
     s.m[0].here = cpu
+    resched.update_rq_clock(s, cpu)
     balance.rebalance_domains(s, cpu, NOT_IDLE)
 
 
