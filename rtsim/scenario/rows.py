@@ -121,6 +121,9 @@ class Rows:
         name = f"{level}/{source.kind}/{source.name}"
         if "preempt_rt" in source.requires and kernel.preempt != "rt":
             return
+        if source.vector == "sched" and kernel.force_irqthreads:  # ticks raise it, for ksoftirqd
+            self.builder.kernels[row]["sched_softirq"] = self.table(source.duration)
+            return
         base = self.builder.kernels[row]["cpu_base"]
         if source.cpus == "per-cpu":
             name = f"{name}/{cpus[0]}"
