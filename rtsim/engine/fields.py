@@ -117,6 +117,7 @@ KERNEL = dtype_of(f"""
     timer_irq:      hrtimer interrupt
     tick:           tick handler
     hrtimer_program: what a task computes to arm the timer it sleeps on
+    clock_program:  programming the clock event device at the end of its interrupt
     wake:           one wake-up in an interrupt
     enqueue_remote: queueing a task that another CPU has woken
     ipi:            flight of a reschedule interrupt
@@ -136,7 +137,6 @@ KERNEL = dtype_of(f"""
     halt_poll_shrink: divisor after a halt longer than any poll, 0 = back to none
     timer_advance_adapts: 1 = how early the timers of guests fire follows how late they have been
     preemption_timer: 1 = a running guest's timer ends guest mode itself, 0 = an interrupt of the host does
-    apic_exits:     1 = a guest leaves guest mode to program its timer and to interrupt another of its CPUs
     timer_task:     emulator thread that fires the timers of this guest, -1 = KVM does
     timer_work:     what it computes for each, under its lock
     guest_poll_ns:  ns that an idle CPU of this guest polls at most before it halts, 0 = it halts at once
@@ -168,6 +168,7 @@ CPU = dtype_of(f"""
     irq_read:       ns, clock as hrtimer_interrupt read it last; -1 = not yet
     irq_entered:    ns, its first reading
     irq_retries:    further readings
+    irq_programming: ns, what programming the clock will take that is not in a stretch yet
     hang_until:     ns, no clock event before: the last hrtimer_interrupt gave up
     irq_noise:      ns, durations of pending device interrupts
     softirq_pending: bits: vectors raised

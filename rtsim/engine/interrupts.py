@@ -155,10 +155,14 @@ def _next_action(s: State, cpu: int) -> int:
     c = s.cpus[cpu]
     if c.irq_serving & IRQ_TIMER:
         took = _hrtimer_interrupt(s, cpu)
-        if took != OVER:
+        if took == OVER:
+            c.irq_serving &= ~IRQ_TIMER
+            took = 0
+        elif c.irq_programming == 0 or timers.may_expire(s, cpu, c.irq_read, s.m[0].now + took + c.irq_programming):
             return took
-        c.irq_serving &= ~IRQ_TIMER
-        return timers.program_cost(s, cpu)
+        took += c.irq_programming  # nothing comes between the last action and that: one stretch
+        c.irq_programming = 0
+        return took
     if c.irq_serving & IRQ_NOISE:
         c.irq_serving &= ~IRQ_NOISE
         took = c.irq_noise
@@ -189,6 +193,7 @@ def _hrtimer_interrupt(s: State, cpu: int) -> int:
     if c.irq_read == NONE:
         c.irq_read = c.irq_entered = now
         c.irq_retries = 0
+        c.irq_programming = cost(s, cpu, s.kernels[c.kernel].clock_program)
     while True:
         if c.sched_timer_at <= c.irq_read and c.sched_timer_at <= timers.next_expiry(s, cpu):
             core.run_sched_timer(s, sched_timers.pop_expired(s, cpu))
@@ -230,11 +235,13 @@ def _tick(s: State, cpu: int) -> int:
 def expire_clock(s: State, cpu: int) -> None:
     """Let the clock event device of `cpu` interrupt it.
 
-    The samples of all tasks whose timers expire now begin, however long the interrupt may be delayed.
+    The samples of all tasks whose timers expire now begin, however long the interrupt may be delayed; in a guest, those
+    of timers that KVM lets fire early are opened for when they expire.
     """
-    following = min(_open_expired(s, cpu, HARD_BASE), _open_expired(s, cpu, SOFT_BASE))
+    early = timers.advance(s, cpu)
+    following = min(_open_expired(s, cpu, HARD_BASE, early), _open_expired(s, cpu, SOFT_BASE, early))
     if following != NEVER:
-        calendar.arm(s, timers.timer_slot(s, cpu), following)
+        calendar.arm(s, timers.timer_slot(s, cpu), following - early)
     if s.cpus[cpu].carrier < 0:
         deliver(s, cpu, IRQ_TIMER)
     elif not lapic.is_raised(s, cpu):
@@ -266,11 +273,12 @@ def _fire_guest_timer(s: State, guest_cpu: int) -> None:
 
 
 @handler
-def _open_expired(s: State, cpu: int, base: int) -> int:
-    """Begin the samples of the tasks whose timers of `base` expire now; return when the next one does."""
+def _open_expired(s: State, cpu: int, base: int, early: int) -> int:
+    """Open the samples of tasks whose timers of `base` expire up to `early` ns from now; return when the next does."""
     now = s.m[0].now
     task = s.cpus[cpu].timer_head[base]
-    while task >= 0 and s.tasks[task].timer_hard <= now:
-        observe.open_watch(s, task, s.tasks[task].timer_soft, now - s.tasks[task].timer_soft)
+    while task >= 0 and s.tasks[task].timer_hard <= now + early:
+        soft = s.tasks[task].timer_soft
+        observe.open_watch(s, task, soft, max(now, s.tasks[task].timer_hard) - soft)
         task = s.tasks[task].timer_next
     return s.tasks[task].timer_hard if task >= 0 else NEVER

@@ -60,6 +60,7 @@ __all__ = [
     "close_watch",
     "count_value",
     "detach",
+    "drop_watch",
     "follow",
     "hand_over",
     "open_watch",
@@ -132,11 +133,14 @@ def _begin_gap(s: State, cpu: int, task: int) -> None:
 
 @handler
 def _charge_watches(s: State, cpu: int, stretch: int) -> None:
-    lost = _lost(s, cpu, stretch)
+    """Charge every sample on `cpu` its part of `stretch`: one may begin in it, or later."""
     watch = s.cpus[cpu].watch_head
     while watch >= 0:
-        _charge(s, watch, C_SMT, lost)
-        _charge(s, watch, _cause(s, cpu, watch), stretch - lost)
+        part = min(stretch, s.m[0].now - s.watches[watch].since)
+        if part > 0:
+            lost = _lost(s, cpu, part)
+            _charge(s, watch, C_SMT, lost)
+            _charge(s, watch, _cause(s, cpu, watch), part - lost)
         watch = s.watches[watch].next
 
 
@@ -240,7 +244,7 @@ def _unlink(s: State, watch: int) -> None:
     if w.next >= 0:
         s.watches[w.next].prev = w.prev
     w.cpu = -1
-    w.since = s.m[0].now
+    w.since = max(w.since, s.m[0].now)
 
 
 @handler
@@ -274,8 +278,8 @@ def _release(s: State, watch: int) -> None:
     if w.cpu >= 0:
         detach(s, watch)
     else:
-        _charge(s, watch, C_EMULATOR, s.m[0].now - w.since)
-        w.since = s.m[0].now
+        _charge(s, watch, C_EMULATOR, max(s.m[0].now - w.since, 0))
+        w.since = max(w.since, s.m[0].now)
 
 
 @handler
@@ -292,20 +296,34 @@ def follow(s: State, task: int) -> None:
 
 @inlined
 def open_watch(s: State, task: int, release: int, slack: int) -> None:
-    """Begin a sample of `task`: released at `release`, `slack` ns of the wait so far are the timer's."""
+    """Begin a sample of `task`: released at `release`, of the wait the first `slack` ns are the timer's.
+
+    A sample may be opened before it begins; it is opened anew if its task is woken before.
+    """
     watch = s.tasks[task].watch
-    if watch < 0 or s.watches[watch].open == 1:
+    if watch < 0:
         return
     w = s.watches[watch]
-    now = s.m[0].now
+    if w.open == 1:
+        if w.since <= s.m[0].now:
+            return
+        drop_watch(s, watch)
     w.open = 1
     w.release = release
-    w.since = now
+    w.since = release + slack
     offset = CAUSES if s.cpus[s.tasks[task].cpu].carrier >= 0 else 0
     _charge(s, watch, C_TIMER_SLACK + offset, slack)
     cpu = _charging_cpu(s, s.tasks[task].cpu)
     if cpu >= 0:
         attach(s, watch, cpu)
+
+
+@handler
+def drop_watch(s: State, watch: int) -> None:
+    """Take back the sample of `watch`, which has not begun."""
+    detach(s, watch)
+    s.watches[watch].open = 0
+    _clear(s, watch)
 
 
 @handler
@@ -363,10 +381,16 @@ def _close(s: State, task: int, end: int) -> None:
         count_value(s, watch, H_LATENCY, latency)
         if w.worst_count < WORST_SAMPLES or latency > w.worst_least:
             _keep_worst(s, watch, latency)
+    _clear(s, watch)
+    trace.record(s, TR_SAMPLE, s.tasks[task].cpu, task, latency)
+
+
+@handler
+def _clear(s: State, watch: int) -> None:
+    w = s.watches[watch]
     for i in range(w.touched):
         s.causes[watch, s.touched[watch, i]] = 0
     w.touched = 0
-    trace.record(s, TR_SAMPLE, s.tasks[task].cpu, task, latency)
 
 
 @handler

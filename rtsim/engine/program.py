@@ -156,7 +156,7 @@ def _arm(s: State, cpu: int, task: int) -> bool:
         t.timer_soft = t.first
     elif op.code == OP_SLEEP:
         t.timer_soft = s.m[0].now + op.value
-    work = cost(s, cpu, s.kernels[s.cpus[cpu].kernel].hrtimer_program) + timers.program_cost(s, cpu)
+    work = cost(s, cpu, s.kernels[s.cpus[cpu].kernel].hrtimer_program)
     if work == 0:
         t.pc += 1
         return False

@@ -7,7 +7,7 @@ by the hardware are not work. A CPU that idles leaves its core to the others, ho
 from __future__ import annotations
 
 from rtsim.engine import calendar, observe
-from rtsim.engine.constants import FULL_SPEED, HARDWARE, NEVER
+from rtsim.engine.constants import BASE, FULL_SPEED, HARDWARE, IDLE, NEVER
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 
@@ -60,9 +60,14 @@ def _set_speed(s: State, cpu: int, speed: int) -> None:
     c = s.cpus[cpu]
     if c.speed == speed:
         return
+    if c.level == BASE and c.bottom == IDLE:  # nothing is under way
+        c.speed = speed
+        return
     _change(s, cpu, speed)
-    if c.curr >= 0 and s.tasks[c.curr].guest_cpu >= 0:
-        _change(s, s.tasks[c.curr].guest_cpu, speed)
+    if c.curr >= 0:
+        guest_cpu = s.tasks[c.curr].guest_cpu
+        if guest_cpu >= 0 and s.cpus[guest_cpu].executing == 1:
+            _change(s, guest_cpu, speed)
 
 
 @handler

@@ -11,24 +11,24 @@ Under PREEMPT_RT the sleeps of fair tasks are timers of a second, soft base: the
 from __future__ import annotations
 
 from rtsim.engine import calendar
-from rtsim.engine.constants import EXIT_TIMER, NEVER, OTHER, PREEMPT_RT
+from rtsim.engine.constants import NEVER, OTHER, PREEMPT_RT
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import cost
 from rtsim.engine.state import State
 
 __all__ = [
     "HARD_BASE",
     "MAX_RETRIES",
     "SOFT_BASE",
+    "advance",
     "back_off",
     "cancel_timer",
     "end_soft",
     "forward_tick",
+    "may_expire",
     "next_expiry",
     "pop_expired",
     "pop_soft",
     "program_clock",
-    "program_cost",
     "sleep_base",
     "soft_expired",
     "start_timer",
@@ -69,21 +69,28 @@ def program_clock(s: State, cpu: int) -> None:
     c = s.cpus[cpu]
     earliest = max(next_expiry(s, cpu), c.hang_until)
     slot = timer_slot(s, cpu)
-    if c.carrier >= 0 and earliest != NEVER:
-        earliest -= s.tasks[c.carrier].timer_advance
     if earliest == NEVER:
         calendar.disarm(s, slot)
-    elif calendar.slot_time(s, slot) != earliest:
+        return
+    earliest -= advance(s, cpu)
+    if calendar.slot_time(s, slot) != earliest:
         calendar.arm(s, slot, max(earliest, s.m[0].now))
 
 
 @inlined
-def program_cost(s: State, cpu: int) -> int:
-    """Return what programming the clock event device costs beyond its caller: in a guest, an exit (ns)."""
-    k = s.kernels[s.cpus[cpu].kernel]
-    if k.apic_exits == 0:
-        return 0
-    return cost(s, cpu, k.vm_exit[EXIT_TIMER]) + cost(s, cpu, k.vm_entry)
+def advance(s: State, cpu: int) -> int:
+    """Return how early the clock event device of `cpu` fires: KVM's for a guest, for the way back into it (ns)."""
+    carrier = s.cpus[cpu].carrier
+    return s.tasks[carrier].timer_advance if carrier >= 0 else 0
+
+
+@handler
+def may_expire(s: State, cpu: int, read: int, until: int) -> bool:
+    """Return whether an interrupt that has read the clock at `read`, or the device up to `until`, finds a timer due."""
+    head = s.cpus[cpu].timer_head[HARD_BASE]
+    if head >= 0 and s.tasks[head].timer_soft <= read:
+        return True
+    return next_expiry(s, cpu) - advance(s, cpu) <= until
 
 
 @handler
@@ -139,12 +146,15 @@ def timer_target(s: State, cpu: int, expiry: int) -> int:
     target = -1
     for other in range(k.cpu_base, k.cpu_base + k.cpu_count):
         o = s.cpus[other]
-        if o.nohz_full == 0:
-            if target < 0:
-                target = other
-            if c.isolated == 0 and o.isolated == 0 and o.nr_running > 0:
-                target = other
-                break
+        if o.nohz_full == 1:
+            continue
+        if target < 0:
+            target = other
+        if c.isolated == 1:
+            break
+        if o.isolated == 0 and o.nr_running > 0:
+            target = other
+            break
     if target < 0 or expiry < next_expiry(s, target):
         return cpu
     return target

@@ -190,18 +190,12 @@ def _periodic(s: State, task: int) -> PeriodicTask | None:
         return None
     parts = _parts(s, int(t["cpu"]))
     work = sum(_longest(s, int(s.ops[row]["value"])) for row in cycle if s.ops[row]["code"] == es.OP_RUN)
-    work += _programming(s, s.kernels[t["kernel"]])
+    work += _longest(s, int(s.kernels[t["kernel"]]["hrtimer_program"]))
     return PeriodicTask(
         priority=-int(t["prio"]), work_ns=_at_worst(s, int(t["cpu"]), work) + 2 * parts.psd,
         period_ns=int(s.ops[timers[0]]["extra"]), jitter_ns=late,
         blocking_ns=max(parts.poid, parts.dst) + parts.paie,
     )  # fmt: skip
-
-
-def _programming(s: State, kernel: Any) -> int:
-    """Return how long a task computes at most to arm its timer (ns); a guest may leave guest mode for it."""
-    exits = _longest(s, int(kernel["vm_exit"][es.EXIT_TIMER])) + _longest(s, int(kernel["vm_entry"]))
-    return _longest(s, int(kernel["hrtimer_program"])) + exits * int(kernel["apic_exits"])
 
 
 def _cycle(s: State, row: int) -> list[int]:

@@ -22,7 +22,7 @@ from rtsim.engine.constants import (
     NONE,
     OTHER,
 )
-from rtsim.engine.random import uniform_below
+from rtsim.engine.random import TABLE_SIZE, uniform_below
 from rtsim.kernel import Isolation, Kernel
 from rtsim.kernel.features import rule
 from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY
@@ -52,34 +52,41 @@ class Rows:
         self._spread: dict[int, int] = {}
 
     def add_kernel(
-        self, kernel: Kernel, cpus: int, slower: float, states: Sequence[tuple[str, IdleEntry]] = (), **fields: Any
-    ) -> int:
+        self, kernel: Kernel, cpus: int, slower: float, states: Sequence[tuple[str, IdleEntry]] = (), *,
+        apic_exits: bool = False, **fields: Any,
+    ) -> int:  # fmt: skip
         """Add a kernel whose steps take `slower` times as long as the profile says.
 
-        `states` are its idle states; of a guest that idles, leaving them is the host's affair.
+        `states` are its idle states; of a guest that idles, leaving them is the host's affair. With `apic_exits` it
+        leaves guest mode to program its clock and to interrupt another of its CPUs; the latter is told without an exit.
         """
         costs = self.profile.costs
 
-        def table(entry: DistributionEntry) -> int:
-            return self.table(entry, slower)
+        def table(*entries: DistributionEntry) -> int:
+            return self.table(*entries, slower=slower)
 
+        exits = costs.vm_exit
+        programming = (exits.timer, costs.vm_entry) if apic_exits else ()
+        sending = (exits.external or exits.timer,) if apic_exits else ()
         return self.builder.kernel(
             cpus, **scheduler_fields(kernel, cpus), context_switch=table(costs.context_switch),
             syscall_exit=table(costs.syscall_exit), irq_entry=table(costs.irq_entry), timer_irq=table(costs.timer_irq),
-            tick=table(costs.tick), hrtimer_program=table(costs.hrtimer_program), wake=table(costs.wake),
-            ipi=table(costs.ipi), softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
+            hrtimer_program=table(costs.hrtimer_program, *programming), clock_program=table(*programming),
+            tick=table(costs.tick), wake=table(costs.wake), ipi=table(costs.ipi, *sending),
+            softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
             schedule=table(costs.schedule), preempt_fair=table(costs.preempt_fair),
             cgroup_level=table(costs.cgroup_level), irq_thread_hard=table(costs.irq_thread_hard),
             ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit),
             enqueue_remote=table(costs.enqueue_remote),
             preempt_off=table(getattr(costs.preempt_off, kernel.preempt)),
-            vm_exit=[table(getattr(costs.vm_exit, reason) or costs.vm_exit.timer) for reason in EXITS],
+            vm_exit=[table(getattr(exits, reason) or exits.timer) for reason in EXITS],
             idle_exit=[(entry.residency, table(entry)) for _, entry in states] or self.builder.constant(0),
             **{"idle_polls": int(bool(states) and states[0][0] == "poll"), **fields},
         )  # fmt: skip
 
-    def table(self, entry: DistributionEntry, slower: float = 1.0) -> int:
-        quantiles = entry.distribution().table()
+    def table(self, *entries: DistributionEntry, slower: float = 1.0) -> int:
+        """Add the table of the sum of `entries`, which are slow together; nothing without any."""
+        quantiles = sum((entry.distribution().table() for entry in entries), np.zeros(TABLE_SIZE, np.int64))
         return self.builder.table(quantiles if slower == 1.0 else np.rint(quantiles * slower))
 
     def add_cpu(

@@ -10,7 +10,7 @@ from rtsim.kernel.kvm import guest_idle, kvm_parameters
 __all__ = ["guest_fields", "host_fields", "vcpu_fields"]
 
 
-def host_fields(kernel: Kernel) -> dict[str, int]:
+def host_fields(kernel: Kernel) -> dict[str, Any]:
     """Return what KVM does on a host with this kernel, as fields of its row of `rtsim.engine.fields.KERNEL`."""
     kvm = kvm_parameters(kernel)
     return {
@@ -24,7 +24,7 @@ def host_fields(kernel: Kernel) -> dict[str, int]:
 
 
 def guest_fields(kernel: Kernel, timer_delivery: str) -> dict[str, Any]:
-    """Return how a guest with this kernel idles and uses its timers, as fields of its kernel's row."""
+    """Return how a guest with this kernel idles and uses its timers, for `rtsim.scenario.rows.Rows.add_kernel`."""
     idle = guest_idle(kernel)
     return {
         "idle_polls": int(idle.polls),
@@ -32,7 +32,7 @@ def guest_fields(kernel: Kernel, timer_delivery: str) -> dict[str, Any]:
         "guest_poll_grow": idle.grow,
         "guest_poll_grow_start": idle.grow_start,
         "guest_poll_shrink": idle.shrink,
-        "apic_exits": int(timer_delivery == "kvm"),
+        "apic_exits": timer_delivery == "kvm",
         "steal_accounting": int(kernel.config["paravirt_time_accounting"]),
     }
 

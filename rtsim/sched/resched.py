@@ -7,7 +7,7 @@ on with the wake-up's reading, so the switch that follows is charged to the woke
 from __future__ import annotations
 
 from rtsim.engine import calendar, idle
-from rtsim.engine.constants import EXIT_EXTERNAL, IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY
+from rtsim.engine.constants import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
@@ -38,10 +38,7 @@ def send_ipi(s: State, cpu: int) -> None:
     c = s.cpus[cpu]
     arrival = s.m[0].now
     if c.bottom != IDLE or not idle.polls(s, cpu):
-        k = s.kernels[c.kernel]
-        arrival += cost(s, cpu, k.ipi)
-        if k.apic_exits == 1:  # the sender leaves guest mode first; the receiver is told without an exit
-            arrival += cost(s, cpu, k.vm_exit[EXIT_EXTERNAL])
+        arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
         c.paie = max(c.paie, arrival - s.m[0].now)
     calendar.arm(s, ipi_slot(s, cpu), arrival)
 

@@ -15,14 +15,14 @@ MS = 1_000_000
 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
-    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
+    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "clock_program",
     "irq_thread_hard", "ktimers", "softirq_exit",
 )  # fmt: skip
 
 RULES = (
     "preempt", "force_irqthreads", "softirq_defers", "timer_migration", "idle_polls", "smt_speed", "halt_poll_ns",
     "halt_poll_grow", "halt_poll_grow_start", "halt_poll_shrink", "timer_advance_adapts", "preemption_timer",
-    "apic_exits", "guest_poll_ns", "guest_poll_grow", "guest_poll_grow_start", "guest_poll_shrink",
+    "guest_poll_ns", "guest_poll_grow", "guest_poll_grow_start", "guest_poll_shrink",
 )  # fmt: skip
 
 durations = st.one_of(st.just(0), st.integers(1, 20 * US))
@@ -47,7 +47,6 @@ def kernels(draw: st.DrawFn) -> dict[str, Any]:
         "halt_poll_shrink": draw(st.integers(0, 2)),
         "timer_advance_adapts": draw(st.integers(0, 1)),
         "preemption_timer": draw(st.integers(0, 1)),
-        "apic_exits": draw(st.integers(0, 1)),
         "guest_poll_ns": draw(st.sampled_from([0, 0, 200 * US])),
         "guest_poll_grow": 2,
         "guest_poll_grow_start": 50 * US,

@@ -38,6 +38,18 @@ def test_what_the_advance_does_not_cover_is_late() -> None:
     assert run(b, 2 * MS - 2_000, [task]).samples("cyclictest") == [700 - 200 + ENTRY]
 
 
+def test_a_timer_found_by_another_ones_interrupt_before_it_expires_has_waited_since_its_release() -> None:
+    """KVM's timer has fired for it too, and its sample was to begin at its hard expiry."""
+    b, guest, first = busy_guest(advance=1_000)
+    second = b.periodic(
+        "second", guest.kernel, [0], es.FIFO, 90, period_ns=10 * MS, first_ns=MS - 200, work=b.constant(US),
+        slack_ns=800,
+    )  # fmt: skip
+    done = run(b, 2 * MS - 2_000, [first, second])
+    assert done.samples("second") == [200 + ENTRY + US]
+    assert done.causes("second") == {"guest/timer_slack": 200 + ENTRY, "thread:cyclictest": US}
+
+
 @pytest.mark.parametrize(
     ("at_first", "after"),
     [
@@ -88,12 +100,29 @@ def test_a_halted_guest_is_woken_early_and_entered_on_time() -> None:
 def test_programming_a_timer_is_an_exit_too() -> None:
     """Each interrupt of the timer ends with one, before the woken task runs; arming a sleep is another."""
     b = machine(vm_exit=EXITS, vm_entry=ENTRY)
-    guest = add_guest(b, [[0]], [0], vm_exit=EXITS, vm_entry=ENTRY, apic_exits=1)
+    guest = add_guest(b, [[0]], [0], clock_program=700 + ENTRY, hrtimer_program=700 + ENTRY)
     task = cyclictest(b, guest.kernel)
     done = run(b, 2 * MS - 10 * US, [task])
     assert done.samples("cyclictest") == [ENTRY + 700 + ENTRY]
     woken, halted = done.times(es.TR_SWITCH, "cyclictest")[-1], exits(done, es.EXIT_HLT)[-1]
     assert halted - woken == US + 700 + ENTRY
+
+
+def test_timers_that_expire_while_the_clock_would_be_programmed_come_in_an_interrupt_of_their_own() -> None:
+    """One that expires while the first task is woken still comes in the same interrupt."""
+    b = machine()
+    guest = add_guest(b, [[0]], [0], wake=2_000, clock_program=1_000)
+    for number, after in enumerate((0, 1_500, 4_500)):
+        b.periodic(
+            f"task{number}", guest.kernel, [0], es.FIFO, 50, period_ns=10 * MS, first_ns=MS + after,
+            work=b.constant(US), slack_ns=0,
+        )  # fmt: skip
+    done = run(b, 2 * MS)
+    assert [time - MS for time in done.times(es.TR_TIMER)] == [0, 2_000, 5_000]
+    cpu = len(done.state.cpus) - 1
+    entered = [time - MS for time, _, where, _, _ in done.records(es.TR_IRQ) if where == cpu]
+    assert entered == [0, 5_000]
+    assert [time - MS for time, name in done.switches(cpu) if time > MS and name != "idle"] == [8_000, 9_000, 10_000]
 
 
 def nohz_guest(*, expiry_there_ns: int) -> tuple[Builder, Guest, int]:
