@@ -40,7 +40,7 @@ from rtsim.engine.timers import HARD_BASE, SOFT_BASE
 from rtsim.kvm import lapic, polling, vcpu
 from rtsim.sched import core
 
-__all__ = ["deliver", "expire_clock", "next_stretch", "note_wake", "take_irq", "wake_from_irq"]
+__all__ = ["deliver", "expire_clock", "fire_in_emulator", "next_stretch", "note_wake", "take_irq", "wake_from_irq"]
 
 OVER = -1
 """Of `next_stretch`: nothing is left to do."""
@@ -253,12 +253,8 @@ def _fire_guest_timer(s: State, guest_cpu: int) -> None:
     """Let the timer of `guest_cpu` fire on the host, in KVM or, without it, in QEMU's main loop."""
     g = s.cpus[guest_cpu]
     t = s.tasks[g.carrier]
-    emulator = s.kernels[g.kernel].timer_task
-    if emulator >= 0:
-        t.timer_job = 1
-        work = cost(s, s.tasks[emulator].cpu, s.kernels[g.kernel].timer_work)
-        jobs.add_job(s, emulator, work, 1, guest_cpu, NONE)
-        wake_from_irq(s, emulator)
+    if s.kernels[g.kernel].timer_task >= 0:
+        fire_in_emulator(s, guest_cpu)
         return
     lapic.note_fired(s, guest_cpu)
     if g.executing == 0:
@@ -270,6 +266,17 @@ def _fire_guest_timer(s: State, guest_cpu: int) -> None:
         vcpu.leave_guest(s, t.cpu, EXIT_TIMER)
     else:
         deliver(s, t.cpu, IRQ_TIMER)
+
+
+@handler
+def fire_in_emulator(s: State, guest_cpu: int) -> None:
+    """Give QEMU's main loop the work of firing the timer of `guest_cpu`."""
+    g = s.cpus[guest_cpu]
+    emulator = s.kernels[g.kernel].timer_task
+    s.tasks[g.carrier].timer_job = 1
+    work = cost(s, s.tasks[emulator].cpu, s.kernels[g.kernel].timer_work)
+    jobs.add_job(s, emulator, work, 1, guest_cpu, NONE)
+    wake_from_irq(s, emulator)
 
 
 @handler

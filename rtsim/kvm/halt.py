@@ -12,7 +12,7 @@ from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 from rtsim.sched import core
 
-__all__ = ["end_halt", "wait"]
+__all__ = ["adapt_guest_poll", "end_halt", "hand_timer_over", "wait"]
 
 
 @inlined
@@ -25,7 +25,8 @@ def wait(s: State, cpu: int) -> bool:
             t.mode = POLLING
             execution.begin_base(s, cpu, TASK_RUNS, smt.work_in(s, cpu, t.halt_poll_ns))
             return True
-    _hand_timer_over(s, cpu)
+    if s.cpus[cpu].nohz_full == 1:
+        hand_timer_over(s, cpu)
     core.block_current(s, cpu, SLEEPING)
     return False
 
@@ -40,11 +41,11 @@ def _may_poll(s: State, cpu: int) -> bool:
 
 
 @handler
-def _hand_timer_over(s: State, cpu: int) -> None:
-    """Start an hrtimer for the guest's timer where it does not expire on this CPU (the timers of nohz_full ones)."""
+def hand_timer_over(s: State, cpu: int) -> None:
+    """Start an hrtimer for the guest's timer where that of the nohz_full `cpu` goes to another one."""
     task = s.cpus[cpu].curr
     t = s.tasks[task]
-    if s.cpus[cpu].nohz_full == 0 or s.kernels[s.cpus[t.guest_cpu].kernel].timer_task >= 0:
+    if s.kernels[s.cpus[t.guest_cpu].kernel].timer_task >= 0:
         return
     expiry = timers.next_expiry(s, t.guest_cpu)
     if expiry != NEVER and timers.timer_target(s, cpu, expiry - t.timer_advance) != cpu:
@@ -63,7 +64,7 @@ def end_halt(s: State, task: int) -> None:
     t.halted_at = NONE
     k = s.kernels[t.kernel]
     if s.kernels[s.cpus[t.guest_cpu].kernel].guest_poll_ns > 0:
-        _adapt_guest_poll(s, t.guest_cpu, halted)
+        adapt_guest_poll(s, t.guest_cpu, halted)
     elif halted <= t.halt_poll_ns:
         return
     elif t.halt_poll_ns > 0 and halted > k.halt_poll_ns:
@@ -74,7 +75,7 @@ def end_halt(s: State, task: int) -> None:
 
 
 @handler
-def _adapt_guest_poll(s: State, guest_cpu: int, halted: int) -> None:
+def adapt_guest_poll(s: State, guest_cpu: int, halted: int) -> None:
     """Set how long the idle CPU of a guest polls before it halts next (adjust_poll_limit of cpuidle-haltpoll)."""
     g = s.cpus[guest_cpu]
     k = s.kernels[g.kernel]

@@ -21,6 +21,7 @@ __all__ = [
     "send_ipi",
     "skip_clock",
     "update_rq_clock",
+    "update_rq_clock_task",
 ]
 
 
@@ -69,6 +70,17 @@ def update_rq_clock(s: State, cpu: int) -> None:
     """Read the clock of the run queue of `cpu`, and the time not to be charged to tasks up to the same moment."""
     c = s.cpus[cpu]
     c.clock = s.m[0].now
+    k = s.kernels[c.kernel]
+    if k.irq_time_accounting | k.steal_accounting == 0:
+        c.clock_task = c.clock
+    else:
+        update_rq_clock_task(s, cpu)
+
+
+@handler
+def update_rq_clock_task(s: State, cpu: int) -> None:
+    """Read the clock of the tasks of `cpu`: that of its run queue without interrupts or steal."""
+    c = s.cpus[cpu]
     k = s.kernels[c.kernel]
     task_clock = c.clock
     if k.irq_time_accounting == 1:
