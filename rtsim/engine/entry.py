@@ -245,6 +245,7 @@ def _schedule(s: State, cpu: int) -> bool:
     observe.account(s, cpu)
     c = s.cpus[cpu]
     prev = c.curr
+    charged_until = core.fair_charged_until(s, prev)
     picked = core.pick_next_task(s, cpu)
     if picked == prev:
         return False
@@ -252,7 +253,7 @@ def _schedule(s: State, cpu: int) -> bool:
         s.tasks[prev].left = c.left[BASE]
     core.switch_tasks(s, cpu, prev, picked)
     c.prev = prev
-    work = cost(s, cpu, s.kernels[c.kernel].schedule)
+    work = core.schedule_cost(s, cpu, prev, picked, charged_until)
     c.scheduling = work
     if work == 0:
         switch.begin_switch(s, cpu)

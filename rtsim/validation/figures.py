@@ -85,7 +85,7 @@ def predict(recording: Recording, case: Case, scenario: Mapping[str, Any], resul
         for task in _tasks(case):
             if all(_measured(rule, case, repetition, task) is None for repetition in case.repetitions):
                 continue
-            start_ns = 0 if task == CYCLICTEST else start_us(scenario, task) * US
+            start_ns = 0 if task == CYCLICTEST else start_us(case, scenario, task) * US
             found[task, rule.name] = rule.predicted(result, task, result.duration_ns - start_ns)
     return found
 
