@@ -184,7 +184,10 @@ def at_base(s: State, cpu: int) -> None:
     elif c.curr < 0:
         _idle(s, cpu)
     elif c.left[BASE] != NONE:
-        execution.resume(s, cpu)
+        if s.tasks[c.curr].work_until > 0:
+            program.compute_to_reading(s, cpu, c.curr)
+        else:
+            execution.resume(s, cpu)
     elif not program.continue_task(s, cpu):
         _schedule(s, cpu)
 

@@ -259,7 +259,7 @@ TASK = dtype_of(f"""
     left:           ns, work left in it while off the CPU, NONE = not begun
     fresh:          1 = woken and not yet back in user space
     first:          ns, start of its program, from which its timers count
-    rest:           ns, work beyond the clock reading that OP_RUN runs towards
+    work_until:     ns of its own CPU clock, end of the OP_RUN under way; 0 = none, or it does not read the clock
     ends_at:        ns, end of OP_RUNTIME, 0 = not begun
     waker_flips:    how often it woke another task than before, halved each second
     waker_last:     whom it woke last, -1 nobody

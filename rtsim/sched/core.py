@@ -50,6 +50,7 @@ from rtsim.sched.cfs_rq import requeue_delayed
 __all__ = [
     "account_curr",
     "block_current",
+    "cpu_clock",
     "pick_next_task",
     "rebalance",
     "run_sched_timer",
@@ -206,6 +207,14 @@ def account_curr(s: State, cpu: int) -> None:
     s.m[0].here = cpu
     resched.update_rq_clock(s, cpu)
     classes.update_curr(s, cpu)
+
+
+@handler
+def cpu_clock(s: State, cpu: int) -> int:
+    """Return what the running task has been charged for by now, as its own CPU clock tells (ns)."""
+    c = s.cpus[cpu]
+    e = s.entities[c.curr]
+    return e.sum_exec + c.clock_task - c.clock + s.m[0].now - e.exec_start
 
 
 @handler

@@ -248,7 +248,7 @@ def _count(name: str) -> Callable[[Result, str, int], float | None]:
 
 
 def _predicted_share(result: Result, task: str, own_ns: int) -> float:
-    return result.task(task).cpu_time_ns / own_ns
+    return result.task(task).charged_ns / own_ns
 
 
 def _predicted_quantile(histogram: str, q: float) -> Callable[[Result, str, int], float | None]:
