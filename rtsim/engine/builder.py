@@ -210,21 +210,22 @@ class Builder:
 
     def group(
         self, path: str, *, kernel: int = 0, parent: int = NONE, shares: int = 1024, idle: bool = False,
-        quota_ns: int = NONE, period_ns: int = 100_000_000, burst_ns: int = 0, rt_runtime_ns: int = 0,
-        rt_period_ns: int = 1_000_000_000,
+        quota_ns: int = NONE, period_ns: int = 100_000_000, burst_ns: int = 0, phase_ns: int = 0,
+        rt_runtime_ns: int = 0, rt_period_ns: int = 1_000_000_000,
     ) -> int:  # fmt: skip
         """Add a cgroup with the cpu controller; its parent comes first.
 
-        A quota of NONE is no limit. Its realtime tasks may run `rt_runtime_ns` (NONE: no limit) of each
-        `rt_period_ns` on a CPU, where the kernel has CONFIG_RT_GROUP_SCHED.
+        A quota of NONE is no limit; its periods end `phase_ns` after whole periods. Its realtime tasks may run
+        `rt_runtime_ns` (NONE: no limit) of each `rt_period_ns` on a CPU, where the kernel has CONFIG_RT_GROUP_SCHED.
         """
         self.groups.append(
             {
                 "path": path, "kernel": kernel, "parent": parent, "idle": int(idle),
                 "shares": (IDLE_WEIGHT if idle else shares) << 10,
                 "quota": max(quota_ns, 0), "runtime": max(quota_ns, 0),
-                "period": period_ns, "burst": burst_ns, "rt_runtime": NEVER if rt_runtime_ns < 0 else rt_runtime_ns,
-                "rt_period": rt_period_ns, "throttled_head": NONE, "throttled_tail": NONE,
+                "period": period_ns, "period_at": phase_ns, "burst": burst_ns,
+                "rt_runtime": NEVER if rt_runtime_ns < 0 else rt_runtime_ns, "rt_period": rt_period_ns,
+                "throttled_head": NONE, "throttled_tail": NONE,
             }
         )  # fmt: skip
         return len(self.groups) - 1

@@ -188,7 +188,10 @@ def at_base(s: State, cpu: int) -> None:
     elif c.curr < 0:
         _idle(s, cpu)
     elif c.left[BASE] != NONE:
-        execution.resume(s, cpu)
+        if s.tasks[c.curr].work_until > 0:
+            program.compute_to_reading(s, cpu, c.curr)
+        else:
+            execution.resume(s, cpu)
     elif not program.continue_task(s, cpu):
         _schedule(s, cpu)
 
@@ -259,6 +262,7 @@ def _schedule(s: State, cpu: int) -> bool:
     observe.account(s, cpu)
     c = s.cpus[cpu]
     prev = c.curr
+    charged_until = core.fair_charged_until(s, prev)
     picked = core.pick_next_task(s, cpu)
     if picked == prev:
         return False
@@ -266,7 +270,7 @@ def _schedule(s: State, cpu: int) -> bool:
         s.tasks[prev].left = c.left[BASE]
     core.switch_tasks(s, cpu, prev, picked)
     c.prev = prev
-    work = cost(s, cpu, s.kernels[c.kernel].schedule)
+    work = core.schedule_cost(s, cpu, prev, picked, charged_until)
     c.scheduling = work
     if work == 0:
         switch.begin_switch(s, cpu)

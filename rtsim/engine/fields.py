@@ -125,8 +125,8 @@ KERNEL = dtype_of(f"""
     softirq_exit:   a thread that runs softirqs, from the last one to sleeping
     sched_softirq:  balancing a CPU in ksoftirqd
     schedule:       schedule() before the switch
-    preempt_fair:   a wake-up's test against a running fair task
-    cgroup_level:   a wake-up, for each cgroup level of its task
+    preempt_fair:   charging a running fair task, in a wake-up's test against it, in the tick, as it is put back
+    cgroup_level:   one level of a fair task: queueing it, taking it off, switching to or from it, its tick
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
     vm_exit[6]:     VM exit by reason
@@ -279,7 +279,7 @@ TASK = dtype_of(f"""
     left:           ns, work left in it while off the CPU, NONE = not begun
     fresh:          1 = woken and not yet back in user space
     first:          ns, start of its program, from which its timers count
-    rest:           ns, work beyond the clock reading that OP_RUN runs towards
+    work_until:     ns of its own CPU clock, end of the OP_RUN under way; 0 = none, or it does not read the clock
     ends_at:        ns, end of OP_RUNTIME, 0 = not begun
     waker_flips:    how often it woke another task than before, halved each second
     waker_last:     whom it woke last, -1 nobody

@@ -224,11 +224,10 @@ def _hrtimer_interrupt(s: State, cpu: int) -> int:
 @handler
 def _tick(s: State, cpu: int) -> int:
     """Let the scheduler see the tick and return what that costs (ns)."""
-    c = s.cpus[cpu]
     trace.record(s, TR_TICK, cpu, NONE, 0)
     timers.forward_tick(s, cpu)
     core.task_tick(s, cpu)
-    return cost(s, cpu, s.kernels[c.kernel].tick)
+    return core.tick_cost(s, cpu)
 
 
 @inlined

@@ -28,7 +28,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 
 from __future__ import annotations
 
-from rtsim.engine import execution, jobs, mutex, observe, rtsl, softirq, timers
+from rtsim.engine import execution, jobs, mutex, observe, rtsl, smt, softirq, timers
 from rtsim.engine.constants import (
     AFFINITY_WORDS,
     BLOCKED,
@@ -65,7 +65,7 @@ from rtsim.kvm import threads, vcpu
 from rtsim.sched import core
 from rtsim.sched.cpus import allowed_on
 
-__all__ = ["continue_task", "end_operation", "sleep_to_start"]
+__all__ = ["compute_to_reading", "continue_task", "end_operation", "sleep_to_start"]
 
 RUNTIME_CHUNK = 32_000
 """ns of work between two looks at the clock in rt-app's ``runtime``."""
@@ -122,22 +122,32 @@ def _jump(s: State, task: int) -> None:
 
 @handler
 def _compute(s: State, cpu: int, task: int) -> None:
-    """Begin OP_RUN or go on with it, up to the first reading of the CPU clock that comes after the end of its slice.
+    """Begin OP_RUN, or go on with it where the task reads its own CPU clock."""
+    op = s.ops[s.tasks[task].pc]
+    if op.extra > 0 and op.value >= 0:
+        compute_to_reading(s, cpu, task)
+    else:
+        execution.begin_base(s, cpu, TASK_RUNS, NEVER if op.value < 0 else cost(s, cpu, op.value))
 
+
+@handler
+def compute_to_reading(s: State, cpu: int, task: int) -> None:
+    """Run up to the end of the work, or to the first reading of the CPU clock that comes after the end of the slice.
+
+    The work is over when the CPU clock has moved by it: what else the task is charged for counts, such as interrupts.
     Reading the clock updates the scheduler's accounts (``task_sched_runtime``), so it sees the end of the slice there.
     """
     t = s.tasks[task]
     op = s.ops[t.pc]
-    work = t.rest
-    t.rest = 0
-    if work == 0:
-        work = NEVER if op.value < 0 else cost(s, cpu, op.value)
-    if op.extra > 0 and work != NEVER:
-        slice_end = core.slice_end_in(s, cpu)
-        if slice_end < work:
-            reading = max((slice_end + op.extra - 1) // op.extra, 1) * op.extra
-            t.rest = max(work - reading, 0)
-    execution.begin_base(s, cpu, TASK_RUNS, work - t.rest)
+    charged = core.cpu_clock(s, cpu)
+    if t.work_until == 0:
+        t.work_until = charged + cost(s, cpu, op.value)
+    work = max(t.work_until - charged, 0)
+    slice_end = core.slice_end_in(s, cpu)
+    if slice_end < work:
+        work = min(work, max((slice_end + op.extra - 1) // op.extra, 1) * op.extra)
+    # the clock counts time, however fast the CPU works; rounding must not leave nothing to do
+    execution.begin_base(s, cpu, TASK_RUNS, max(smt.work_in(s, cpu, work), min(work, 1)))
 
 
 # ---- sleeping ---------------------------------------------------------------------------------------------------
@@ -332,12 +342,13 @@ def end_operation(s: State, cpu: int) -> None:
         softirq.end_thread_stretch(s, cpu)
     elif op.code == OP_JOB:
         threads.end_job(s, cpu)
-    elif op.code == OP_RUN and t.rest > 0:
+    elif op.code == OP_RUN and t.work_until > 0 and t.work_until > core.cpu_clock(s, cpu):
         core.account_curr(s, cpu)
     elif op.code == OP_RUNTIME and s.m[0].now < t.ends_at:
         return
     else:
         t.ends_at = 0
+        t.work_until = 0
         t.pc += 1
         if op.code == OP_UNLOCK:
             mutex.unlock(s, cpu, op.value)

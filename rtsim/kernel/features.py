@@ -57,6 +57,8 @@ RULES: dict[str, tuple[Since, ...]] = {
     "quantum_ns": (Since(ALWAYS, 700 * US),),
     # ALT_PERIOD: CFS counts the tasks of the whole hierarchy.
     "alt_period": (Since(ALWAYS, False), Since((5, 13), True)),
+    # The period timers of cpu.max begin at a random offset, so that groups' periods interleave (41abdba93747).
+    "random_cfs_period": (Since(ALWAYS, False), Since((6, 4), True)),
     # schedule() does not read the clock anew when a wake-up asked for it (rq_clock_skip_update).
     "clock_skip": (Since(ALWAYS, True),),
     # How a running EEVDF entity is protected: until its deadline changes; up to a virtual time; losing wakees move it.
@@ -125,6 +127,7 @@ class Features:
     run_to_parity: bool
     quantum_ns: int
     alt_period: bool
+    random_cfs_period: bool
     clock_skip: bool
     protection: str
     yield_forfeits: bool

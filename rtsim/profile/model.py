@@ -139,9 +139,9 @@ class Costs(StrictModel):
     schedule: CostEntry = Field(default_factory=_nothing)
     """From the end of an interrupt, or from blocking, to sched_switch."""
     preempt_fair: CostEntry = Field(default_factory=_nothing)
-    """What a wake-up on top of a running fair task costs more than one on an idle CPU."""
+    """Charging a running fair task: in a fair wake-up's test against it, in the tick, as it is put back."""
     cgroup_level: CostEntry = Field(default_factory=_nothing)
-    """Each level of cgroups that a task is queued in."""
+    """Each level of cgroups that the fair class walks: to queue or dequeue a task, to switch to or from it."""
     irq_thread_hard: CostEntry = Field(default_factory=_one_microsecond)
     """What an interrupt whose handler is a thread does itself."""
     ktimers: CostEntry = Field(default_factory=_nothing)

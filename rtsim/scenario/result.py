@@ -48,6 +48,9 @@ class TaskResult:
     histograms: Mapping[str, LogLinearHistogram]
     """By the names of `HISTOGRAMS`; empty ones for tasks that are not observed."""
     cpu_time_ns: int
+    """In which it was executed itself, with its part of each switch."""
+    charged_ns: int
+    """What the scheduler has charged it for, as its own CPU clock tells (CLOCK_THREAD_CPUTIME_ID, getrusage)."""
     wakeups: int
     skipped: int
     switches_voluntary: int
@@ -88,6 +91,7 @@ class TaskResult:
             "cpus": list(self.cpus),
             **{name: self.histograms[name].to_dist() for name in HISTOGRAMS},
             "cpu_time_ns": self.cpu_time_ns,
+            "charged_ns": self.charged_ns,
             "cpu_times_ns": {str(cpu): ns for cpu, ns in sorted(self.cpu_times_ns.items())},
             "cpu_share": self.cpu_time_ns / duration_ns,
             "wakeups": self.wakeups,
@@ -106,7 +110,8 @@ def _added(one: Mapping[Key, int], other: Mapping[Key, int]) -> dict[Key, int]:
 
 
 COUNTS = (
-    "cpu_time_ns", "wakeups", "skipped", "switches_voluntary", "switches_involuntary", "migrations", "run_delay_ns",
+    "cpu_time_ns", "charged_ns", "wakeups", "skipped", "switches_voluntary", "switches_involuntary", "migrations",
+    "run_delay_ns",
 )  # fmt: skip
 
 

@@ -104,8 +104,18 @@ def _counters(assembly: Assembly) -> Counters:
     return {
         **{name: np.array(s.cpus[name]) for name in BUCKETS},
         **{name: np.array(s.tasks[name]) for name in TASK_COUNTS},
+        "charged": _charged(s),
         "cpu_times": _cpu_times(s),
     }
+
+
+def _charged(s: State) -> np.ndarray[Any, Any]:
+    """Return what each task has been charged for by now, in ns."""
+    charged = np.array(s.entities["sum_exec"][: len(s.tasks)])
+    for cpu in s.cpus[s.cpus["curr"] >= 0]:
+        curr = cpu["curr"]
+        charged[curr] += cpu["clock_task"] - cpu["clock"] + s.m[0]["now"] - s.entities[curr]["exec_start"]
+    return charged
 
 
 def _cpu_times(s: State) -> np.ndarray[Any, Any]:
@@ -125,7 +135,11 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
         raise RtsimError(f"{scenario.source}: causes of {m['broken_causes']} samples do not sum to their latency")
     told = assembly.told(scenario.model.observe)
     times = _cpu_times(s) - before["cpu_times"]
-    tasks = {name: _task(assembly, row, before, times, name in told) for row, name in enumerate(names.tasks)}
+    charged = _charged(s) - before["charged"]
+    tasks = {
+        name: _task(assembly, row, before, int(charged[row]), times, name in told)
+        for row, name in enumerate(names.tasks)
+    }
     for together, threads in assembly.together.items():
         if len(threads) > 1:
             tasks[together] = tasks[threads[0]].merged(tasks[thread] for thread in threads[1:])
@@ -155,7 +169,9 @@ def _bounds(assembly: Assembly) -> dict[str, Bound]:
     return bounds
 
 
-def _task(assembly: Assembly, row: int, before: Counters, times: np.ndarray[Any, Any], told: bool) -> TaskResult:
+def _task(
+    assembly: Assembly, row: int, before: Counters, charged_ns: int, times: np.ndarray[Any, Any], told: bool
+) -> TaskResult:
     s = assembly.state
     task = s.tasks[row]
     watch = int(task["watch"])
@@ -165,6 +181,7 @@ def _task(assembly: Assembly, row: int, before: Counters, times: np.ndarray[Any,
         cpus=_cpus(task["allowed"]),
         histograms=_histograms(assembly, watch),
         cpu_time_ns=counts["cpu_ns"],
+        charged_ns=charged_ns,
         wakeups=counts["wakeups"],
         skipped=counts["skipped"],
         switches_voluntary=counts["voluntary"],

@@ -6,6 +6,7 @@ from rtsim.engine import trace
 from rtsim.engine.constants import (
     DEADLINE,
     FIFO,
+    NONE,
     NOT_IDLE,
     OTHER,
     RESCHED,
@@ -49,6 +50,7 @@ from rtsim.sched.cfs_rq import requeue_delayed
 __all__ = [
     "account_curr",
     "block_current",
+    "cpu_clock",
     "pick_next_task",
     "rebalance",
     "run_sched_timer",
@@ -56,6 +58,7 @@ __all__ = [
     "start_task",
     "switch_tasks",
     "task_tick",
+    "tick_cost",
     "try_to_wake_up",
     "wake_pending",
     "wake_up",
@@ -116,14 +119,32 @@ def wake_pending(s: State, cpu: int) -> int:
 def wake_up(s: State, task: int, here: int) -> int:
     """Wake `task`, called by code on CPU `here`; return what that costs it (ns)."""
     try_to_wake_up(s, task, here)
-    t = s.tasks[task]
-    target = s.cpus[t.cpu]
+    target = s.cpus[s.tasks[task].cpu]
     k = s.kernels[target.kernel]
     work = cost(s, here, k.wake)
-    if s.entities[task].depth > 0:
+    if s.entities[task].depth > 0 and fair.is_fair(s, task):
         work += s.entities[task].depth * cost(s, here, k.cgroup_level)
-    if target.curr >= 0 and fair.is_fair(s, target.curr):
+    if target.clock == s.m[0].now and fair_charged_until(s, target.curr) == target.clock_task:
         work += cost(s, here, k.preempt_fair)
+    return work
+
+
+@inlined
+def fair_charged_until(s: State, task: int) -> int:
+    """Return up to when a fair task has been charged for its time, NONE for others."""
+    return s.entities[task].exec_start if task >= 0 and fair.is_fair(s, task) else NONE
+
+
+@handler
+def schedule_cost(s: State, cpu: int, prev: int, picked: int, charged_until: int) -> int:
+    """Return what schedule() takes on `cpu` up to the switch from `prev`, charged so far, to `picked` (ns)."""
+    k = s.kernels[s.cpus[cpu].kernel]
+    work = cost(s, cpu, k.schedule)
+    levels = fair.levels_walked(s, prev, picked)
+    if levels > 0:
+        work += levels * cost(s, cpu, k.cgroup_level)
+    if fair_charged_until(s, prev) != charged_until and s.tasks[prev].state == RUNNABLE:
+        work += cost(s, cpu, k.preempt_fair)
     return work
 
 
@@ -161,6 +182,19 @@ def task_tick(s: State, cpu: int) -> None:
 
 
 @handler
+def tick_cost(s: State, cpu: int) -> int:
+    """Return what a tick costs `cpu` (ns): a fair task that runs is charged for its time, in each of its levels."""
+    c = s.cpus[cpu]
+    k = s.kernels[c.kernel]
+    work = cost(s, cpu, k.tick)
+    if c.curr >= 0 and fair.is_fair(s, c.curr):
+        work += cost(s, cpu, k.preempt_fair)
+        if s.entities[c.curr].depth > 0:
+            work += s.entities[c.curr].depth * cost(s, cpu, k.cgroup_level)
+    return work
+
+
+@handler
 def rebalance(s: State, cpu: int) -> None:
     """Balance `cpu` in the softirq that a tick has raised for it."""
     s.m[0].here = cpu
@@ -174,6 +208,14 @@ def account_curr(s: State, cpu: int) -> None:
     s.m[0].here = cpu
     resched.update_rq_clock(s, cpu)
     classes.update_curr(s, cpu)
+
+
+@handler
+def cpu_clock(s: State, cpu: int) -> int:
+    """Return what the running task has been charged for by now, as its own CPU clock tells (ns)."""
+    c = s.cpus[cpu]
+    e = s.entities[c.curr]
+    return e.sum_exec + c.clock_task - c.clock + s.m[0].now - e.exec_start
 
 
 @handler

@@ -33,6 +33,7 @@ __all__ = [
     "dequeue_task_fair",
     "enqueue_task_fair",
     "is_fair",
+    "levels_walked",
     "pick_task_fair",
     "put_prev_task_fair",
     "set_next_task_fair",
@@ -339,6 +340,34 @@ def set_next_task_fair(s: State, cpu: int, task: int) -> None:
         _set_next_entity(s, cpu, entity)
         runtime.account_cfs_rq_runtime(s, s.entities[entity].queue, 0)
         entity = parent(s, entity)
+
+
+@inlined
+def _group_of(s: State, entity: int) -> int:
+    """Return the group that `entity` is in, -1 for the root."""
+    return s.cfs_rqs[s.entities[entity].queue].group
+
+
+@handler
+def levels_walked(s: State, prev: int, following: int) -> int:
+    """Return how many levels of cgroups schedule() walks: those it puts back or takes up, and those of a dequeue."""
+    prev_depth = s.entities[prev].depth if prev >= 0 and is_fair(s, prev) else 0
+    next_depth = s.entities[following].depth if following >= 0 and is_fair(s, following) else 0
+    if prev_depth + next_depth == 0:
+        return 0
+    levels = prev_depth if prev_depth > 0 and s.entities[prev].on_rq == 0 else 0
+    if prev_depth == 0 or next_depth == 0:
+        return levels + prev_depth + next_depth
+    above_prev, above_next = prev, following
+    while _group_of(s, above_prev) != _group_of(s, above_next):  # its queue may be another CPU's by now
+        prev_depth, next_depth = s.entities[above_prev].depth, s.entities[above_next].depth
+        if next_depth <= prev_depth:
+            above_prev = parent(s, above_prev)
+            levels += 1
+        if next_depth >= prev_depth:
+            above_next = parent(s, above_next)
+            levels += 1
+    return levels
 
 
 @inlined

@@ -97,7 +97,9 @@ def wakeup_preempt(s: State, cpu: int, task: int) -> None:
             resched.resched_curr_lazy(s, cpu)
         else:
             resched.resched_curr(s, cpu)
-    if c.need_resched == RESCHED and c.curr >= 0 and s.tasks[c.curr].state == RUNNABLE:
+    if c.need_resched == RESCHED and (
+        c.curr < 0 or s.tasks[c.curr].state == RUNNABLE
+    ):  # the idle task is always queued
         resched.skip_clock(s, cpu)
 
 

@@ -21,20 +21,18 @@ from rtsim.traces.rtwl import RtwlTask
 from rtsim.validation.decision_table import (
     NOBODY,
     decision_table,
-    ends_of_throttling,
-    phase_of,
     threads_of,
     with_remote_wakeups,
     without_pulled,
 )
-from rtsim.validation.replay import Decision, Thread, decisions, timer_expiries
-from rtsim.validation.scenarios import LAB_PROFILE
+from rtsim.validation.replay import Decision, Thread, decisions
+from rtsim.validation.scenarios import LAB_PROFILE, RECORDED_CPU
+from rtsim.validation.throttling import cfs_period_phase, ends_of_throttling, phase_of
 from rtsim.workload.policies import POLICIES
 
 __all__ = ["Agreement", "Miss", "agreement"]
 
 IDLE_THREAD = Thread(0, "idle", 120)
-RECORDED_CPU = 3
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,11 @@ def agreement(recording: Recording, case: Case, cpu: int = RECORDED_CPU) -> Agre
     threads = threads_of(found)
     machine, groups = _machine(recording, case, threads)
     _set_rt_periods(machine, found)
-    _set_cfs_periods(machine, case, groups, found, timer_expiries(text, cpu, "sched_cfs_period_timer"))
+    for path, row in groups.items():
+        group = machine.groups[row]
+        phase = cfs_period_phase(case, path, found, text, cpu, int(group["period"])) if group["quota"] > 0 else None
+        if phase is not None:
+            group["period_at"] = phase
     events = decision_table(found, {thread.pid: row for row, thread in enumerate(threads)})
     answers = np.full(len(events), UNKNOWN)
     replay(machine, events, answers)
@@ -135,18 +137,6 @@ def _set_rt_periods(machine: State, found: Sequence[Decision]) -> None:
     if phase is not None:
         begin = found[0].time_ns
         machine.sched_timers[queue["rt_timer"]]["expiry"] = begin - (begin - phase) % period_ns
-
-
-def _set_cfs_periods(
-    machine: State, case: Case, groups: Mapping[str, int], found: Sequence[Decision], expiries: Sequence[int]
-) -> None:
-    """Do so with those of cpu.max. Where their timer is on another CPU, which the trace leaves out, idle times tell."""
-    for path, row in groups.items():
-        members = {task.name for task in case.tasks if f"{task.cgroup}/".startswith(f"{path}/")}
-        shown = ends_of_throttling(found, lambda thread: thread.name in members, lambda thread: thread.idle)  # noqa: B023
-        phase = phase_of(expiries or shown, int(machine.groups[row]["period"]))
-        if machine.groups[row]["quota"] > 0 and phase is not None:
-            machine.groups[row]["period_at"] = phase
 
 
 def _add_thread(builder: Builder, thread: Thread, task: RtwlTask | None, groups: Mapping[str, int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +10,7 @@ import numpy.typing as npt
 from rtsim.sched.replay import COLUMNS, KEEP, SWITCH, TICK, UNTRACED, WAKEUP
 from rtsim.validation.replay import Decision, Thread
 
-__all__ = [
-    "NOBODY", "decision_table", "ends_of_throttling", "phase_of", "threads_of", "with_remote_wakeups", "without_pulled",
-]  # fmt: skip
+__all__ = ["NOBODY", "decision_table", "threads_of", "with_remote_wakeups", "without_pulled"]
 
 KINDS = {"wakeup": WAKEUP, "tick": TICK, "switch": SWITCH}
 NOBODY = -1
@@ -96,37 +94,6 @@ def with_remote_wakeups(found: Sequence[Decision], workload: Collection[str]) ->
             awake.add(coming.pid)
             added.setdefault(busy_since, []).append(_remote_wakeup(found[busy_since], coming))
     return [each for number, decision in enumerate(found) for each in (*added.get(number, ()), decision)]
-
-
-def ends_of_throttling(
-    found: Sequence[Decision], limited: Callable[[Thread], bool], else_runs: Callable[[Thread], bool]
-) -> list[int]:
-    """Return the switches (ns) at which a thread came back that bandwidth control had kept from its CPU.
-
-    A `limited` thread that left without blocking, for one that runs at such times (`else_runs`), and comes back from
-    one without having woken, had been throttled.
-    """
-    throttled: set[int] = set()
-    ends: list[int] = []
-    for decision in found:
-        leaving, coming = decision.thread, decision.next
-        if decision.kind != "switch" or leaving is None or coming is None:
-            continue
-        if coming.pid in throttled and else_runs(leaving):
-            ends.append(decision.time_ns)
-        throttled.discard(coming.pid)
-        if decision.resched and limited(leaving) and else_runs(coming):
-            throttled.add(leaving.pid)
-    return ends
-
-
-def phase_of(ends: Sequence[int], period_ns: int) -> int | None:
-    """Return where in the grid of periods these instants lie, None if there are none.
-
-    Each comes somewhat after the end of the period that brought it about: the earliest in its period tells most.
-    """
-    earliest = min(ends, key=lambda end: (end - ends[0] + period_ns // 2) % period_ns, default=None)
-    return None if earliest is None else earliest % period_ns
 
 
 def _remote_wakeup(decision: Decision, thread: Thread) -> Decision:

@@ -85,7 +85,7 @@ def predict(recording: Recording, case: Case, scenario: Mapping[str, Any], resul
         for task in _tasks(case):
             if all(_measured(rule, case, repetition, task) is None for repetition in case.repetitions):
                 continue
-            start_ns = 0 if task == CYCLICTEST else start_us(scenario, task) * US
+            start_ns = 0 if task == CYCLICTEST else start_us(case, scenario, task) * US
             found[task, rule.name] = rule.predicted(result, task, result.duration_ns - start_ns)
     return found
 
@@ -248,7 +248,7 @@ def _count(name: str) -> Callable[[Result, str, int], float | None]:
 
 
 def _predicted_share(result: Result, task: str, own_ns: int) -> float:
-    return result.task(task).cpu_time_ns / own_ns
+    return result.task(task).charged_ns / own_ns
 
 
 def _predicted_quantile(histogram: str, q: float) -> Callable[[Result, str, int], float | None]:

@@ -11,6 +11,8 @@ from rtsim.kernel.features import features
 from rtsim.kernel.release import Release
 from rtsim.traces.recording import Case, Recording, Repetition
 from rtsim.traces.rtwl import RtwlTask
+from rtsim.validation.replay import decisions
+from rtsim.validation.throttling import cfs_period_phase
 
 __all__ = ["LAB_PROFILE", "NATIVE_PROFILE", "scenario_of", "start_us"]
 
@@ -18,6 +20,8 @@ LAB_PROFILE = "kernel-lab"
 NATIVE_PROFILE = "recorded-vm"
 
 US = 1_000
+RECORDED_CPU = 3
+"""Which of the emulated machines' CPUs was traced."""
 RELEASE_US = 12_000
 """First releases, before the recorded phase is added: a whole number of ticks, and late enough for the hogs."""
 HOGS_BEFORE_US = 10_000
@@ -79,17 +83,40 @@ def scenario_of(
     groups = dict.fromkeys([*case.cgroups, *(task.cgroup for task in case.tasks if task.cgroup)])
     if groups:
         scenario["cgroups"] = {group: _group(case.cgroups.get(group, {})) for group in groups}
+        for path, phase_us in _period_phases_us(recording, case, repetition, release_us).items():
+            scenario["cgroups"][path]["period_phase"] = phase_us
     return scenario
 
 
-def start_us(scenario: Mapping[str, Any], task: str) -> int:
+def start_us(case: Case, scenario: Mapping[str, Any], task: str) -> int:
     """Return when a task of `scenario_of` starts: its own time, in which its share is counted, runs from there.
 
-    A periodic one is first released a period later.
+    That is a periodic one's first release, or when a task that was kept from its CPU came to its own code.
     """
     written = scenario["workload"]["tasks"][task]
     timer = written.get("phases", {}).get("begin", {}).get("timer")
-    return int(written.get("delay", 0)) + (timer["period"] if timer else 0)
+    start_us = int(written.get("delay", 0)) + (timer["period"] if timer else 0)
+    repetition = case.repetitions[scenario["seed"] % len(case.repetitions)]
+    recorded = next(each for each in case.tasks if each.name == task)
+    starved = any(map(_is_fifo_hog, case.tasks)) and _was_kept(repetition, recorded)
+    return start_us + (repetition.late_ns(task) // US if starved else 0)
+
+
+def _period_phases_us(recording: Recording, case: Case, repetition: Repetition, release_us: int) -> Mapping[str, int]:
+    """Return when the periods of cpu.max ended, in the scenario's time; what the trace does not tell is left out."""
+    limited = {path: _period_us(files) for path, files in case.cgroups.items() if "cpu.cfs_quota_us" in files}
+    ahead_us = repetition.start_ns // US - release_us
+    if not features(Release.parse(recording.release), 1).random_cfs_period:
+        return {path: -ahead_us % period_us for path, period_us in limited.items()}
+    if not limited or not repetition.trace:
+        return {}
+    text = repetition.trace_text()
+    found = list(decisions(text, RECORDED_CPU))
+    phases = {
+        path: cfs_period_phase(case, path, found, text, RECORDED_CPU, period_us * US)
+        for path, period_us in limited.items()
+    }
+    return {path: (phase // US - ahead_us) % limited[path] for path, phase in phases.items() if phase is not None}
 
 
 def _phase_us(recording: Recording, repetition: Repetition) -> int:
@@ -99,7 +126,7 @@ def _phase_us(recording: Recording, repetition: Repetition) -> int:
 def _workload(recording: Recording, case: Case, repetition: Repetition, release_us: int, seed: int) -> dict[str, Any]:
     tasks = [task if _has_slices(recording) else replace(task, slice_us=0) for task in case.tasks]
     workload: dict[str, Any] = {
-        "tasks": {task.name: _task(task, release_us, seed, _late_us(repetition, task)) for task in tasks}
+        "tasks": {task.name: _task(task, tasks, release_us, seed, repetition) for task in tasks}
     }
     for task in tasks:
         if len(task.cpus) > 1:
@@ -120,25 +147,47 @@ def _has_slices(recording: Recording) -> bool:
     return features(Release.parse(recording.release), 1).custom_slice
 
 
-def _late_us(repetition: Repetition, task: RtwlTask) -> int:
-    """Return how late a task came to its own code, beyond what any does: a realtime hog had its CPU first."""
-    late_us = repetition.late_ns(task.name) // US - task.delay_us
-    return late_us if late_us > LATE_US else 0
+def _begin_us(task: RtwlTask, tasks: Sequence[RtwlTask], seed: int, repetition: Repetition) -> int:
+    """Return when a task begins, before or after the first release.
+
+    rtwl wakes all tasks at once. A FIFO hog takes the CPU then, and how long others starve counts from that instant;
+    what another kept from its CPU begins when it first had it.
+    """
+    if task.kind == "hog" and task.delay_us:
+        return task.delay_us
+    kept = _was_kept(repetition, task)
+    if _is_fifo_hog(task) or (kept and any(map(_is_fifo_hog, tasks))):
+        return -HOGS_BEFORE_US
+    if kept:
+        return repetition.late_ns(task.name) // US
+    # Text as seed: the same numbers on every machine and for every Python.
+    begin_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US) - HOGS_BEFORE_US
+    if task.kind == "per" and task.period_us <= HOGS_BEFORE_US:
+        # Whole periods before: where hogs keep it past its first release, the next ones stay on its grid.
+        begin_us += (task.delay_us - begin_us) % task.period_us
+        begin_us -= task.period_us if begin_us >= task.delay_us else 0
+    return begin_us
 
 
-def _task(task: RtwlTask, release_us: int, seed: int, late_us: int) -> dict[str, Any]:
-    begin_us = release_us + task.delay_us + late_us
-    if not late_us:
-        # Text as seed: the same numbers on every machine and for every Python.
-        spread_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US)
-        first_us = release_us - HOGS_BEFORE_US + spread_us
-        begin_us = begin_us if task.kind == "hog" and task.delay_us else first_us
+def _is_fifo_hog(task: RtwlTask) -> bool:
+    return task.kind == "hog" and task.policy == "fifo"
+
+
+def _was_kept(repetition: Repetition, task: RtwlTask) -> bool:
+    """Tell whether others kept a task from its CPU before it came to its own code."""
+    return repetition.late_ns(task.name) // US - task.delay_us > LATE_US
+
+
+def _task(
+    task: RtwlTask, tasks: Sequence[RtwlTask], release_us: int, seed: int, repetition: Repetition
+) -> dict[str, Any]:
+    begin_us = _begin_us(task, tasks, seed, repetition)
     written: dict[str, Any] = {
         "policy": f"SCHED_{task.policy.upper()}",
         "priority": task.priority if task.policy in ("fifo", "rr") else task.nice,
         "cpus": list(task.cpus),
-        "delay": begin_us,
-        **_behaviour(task, release_us + task.delay_us - begin_us),
+        "delay": release_us + begin_us,
+        **_behaviour(task, task.delay_us - begin_us),
     }
     if task.cgroup:
         written["taskgroup"] = task.cgroup
@@ -193,5 +242,9 @@ def _group(settings: Mapping[str, str]) -> dict[str, Any]:
     written: dict[str, Any] = {key: int(value) for key, value in settings.items() if not key.startswith("cpu.cfs_")}
     quota_us = settings.get("cpu.cfs_quota_us")
     if quota_us is not None:
-        written["cpu.max"] = f"{quota_us} {settings.get('cpu.cfs_period_us', CFS_PERIOD_US)}"
+        written["cpu.max"] = f"{quota_us} {_period_us(settings)}"
     return written
+
+
+def _period_us(settings: Mapping[str, str]) -> int:
+    return int(settings.get("cpu.cfs_period_us", CFS_PERIOD_US))

@@ -12,10 +12,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rtsim.engine.builder import Builder
 from rtsim.engine.constants import NONE
+from rtsim.engine.random import uniform_below
 from rtsim.inputs.cpulist import format_cpulist
 from rtsim.inputs.errors import InputError, shown
 from rtsim.inputs.models import StrictModel
-from rtsim.kernel import NICE_0_WEIGHT, Kernel, shares_of_weight
+from rtsim.kernel import NICE_0_WEIGHT, Kernel, features, shares_of_weight
 from rtsim.workload.policies import REALTIME, Cpus
 
 __all__ = ["CgroupModel", "Cgroups", "checked_path"]
@@ -61,6 +62,9 @@ class CgroupModel(StrictModel):
     """By default 100, which is cpu.shares of 1024."""
     bandwidth: Annotated[Bandwidth, BeforeValidator(_bandwidth)] = Field(default=Bandwidth(), alias="cpu.max")
     """``QUOTA PERIOD`` in us, or ``max``."""
+    period_phase: int | None = Field(default=None, ge=0, le=LIMIT)
+    """When its periods end, in us after whole ones since boot; no file of the kernel. By default as there: at 0 up to
+    6.3, drawn (from the seed) since 6.4."""
     burst: int = Field(default=0, ge=0, le=LIMIT, alias="cpu.max.burst")
     """In us, up to the quota."""
     idle: Literal[0, 1] = Field(default=0, alias="cpu.idle")
@@ -191,7 +195,17 @@ class Cgroups:
             rows[path] = builder.group(
                 path, parent=rows[path.rpartition("/")[0]], shares=model.effective_shares(), idle=model.idle == 1,
                 quota_ns=NONE if model.bandwidth.quota is None else model.bandwidth.quota * US,
-                period_ns=model.bandwidth.period * US, burst_ns=model.burst * US, rt_runtime_ns=runtime,
+                period_ns=model.bandwidth.period * US, burst_ns=model.burst * US,
+                phase_ns=self._period_phase_ns(path, builder.seed), rt_runtime_ns=runtime,
                 rt_period_ns=model.rt_period * US,
             )  # fmt: skip
         return rows
+
+    def _period_phase_ns(self, path: str, seed: int) -> int:
+        """Return when its periods end: init_cfs_bandwidth() draws from the default period before it is set."""
+        model = self.models[path]
+        if model.period_phase is not None:
+            return model.period_phase * US
+        if not features(self.kernel.release, 1).random_cfs_period:
+            return 0
+        return uniform_below(seed, path, "cfs_period", DEFAULT_PERIOD_US * US)

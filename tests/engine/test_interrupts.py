@@ -117,8 +117,43 @@ def test_what_a_wake_up_costs_depends_on_who_runs_and_how_deep_the_task_is(
     group = es.NONE
     for level in range(levels):
         group = b.group(f"/{level}", parent=group)
-    sleeper(b, "sleeper", MS, group=group)
+    fair = runs == es.OTHER
+    sleeper(b, "sleeper", MS, policy=es.OTHER if fair else es.FIFO, priority=0 if fair else 50, group=group)
     assert next(time for time in run(b, 2 * MS).times(es.TR_IRQ_EXIT) if time >= MS) == MS + exit_ns
+
+
+LATER = 21 * MS
+"""A task that sleeps until then preempts a fair one; no tick comes."""
+
+
+@pytest.mark.parametrize(("policy", "charges"), [(es.OTHER, 2), (es.FIFO, 1)])
+def test_fair_wake_ups_charge_the_running_task_each_and_others_leave_it_to_schedule(policy: int, charges: int) -> None:
+    b = machine(wake=1_000, schedule=500, preempt_fair=2_400)
+    b.hog("hog", 0, [0], es.OTHER, 0)
+    for name in ("first", "second"):
+        sleeper(b, name, LATER, policy=policy, priority=0 if policy == es.OTHER else 1)
+    switches = run(b, LATER + MS).switches(after_ns=LATER)
+    assert switches[0][0] == LATER + 2 * 1_000 + 500 + charges * 2_400
+
+
+@pytest.mark.parametrize(
+    ("sleeps", "runs", "levels"),
+    # queueing, then switching to the woken task and from the one that ran, up to the group they share
+    [("/a/b", "", 2 + 2), ("", "/a/b", 2), ("/a/b", "/c", 2 + 2 + 1), ("/a/b", "/a/d", 2 + 1 + 1), ("/a/b", "/a/b", 2)],
+)
+def test_a_wake_up_walks_the_levels_that_change(sleeps: str, runs: str, levels: int) -> None:
+    b = machine(wake=1_000, schedule=500, cgroup_level=100)
+    rows = {"": es.NONE}
+    for path in ("/a", "/a/b", "/a/d", "/c"):
+        rows[path] = b.group(path, parent=rows[path.rpartition("/")[0]])
+    b.hog("hog", 0, [0], es.OTHER, 0, group=rows[runs])
+    sleeper(b, "sleeper", LATER, policy=es.OTHER, priority=0, group=rows[sleeps])
+    leaves, enters = run(b, LATER + MS).switches(after_ns=LATER)[:2]
+    assert leaves == (LATER + 1_500 + 100 * levels, "sleeper")
+    # blocking takes it off all its levels, and switches between the same ones
+    dequeued = sleeps.count("/")
+    changed = levels - dequeued
+    assert enters[0] - leaves[0] == US + 500 + 100 * (dequeued + changed)
 
 
 def test_time_in_schedule_belongs_to_the_task_that_leaves() -> None:

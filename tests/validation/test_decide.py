@@ -14,13 +14,12 @@ import pytest
 
 from rtsim.validation.decide import Agreement, Miss, agreement
 from rtsim.validation.decision_table import (
-    ends_of_throttling,
-    phase_of,
     threads_of,
     with_remote_wakeups,
     without_pulled,
 )
 from rtsim.validation.replay import Decision, Thread
+from rtsim.validation.throttling import ends_of_throttling, phase_of
 from tests.validation.recordings import recording
 
 LEAST = {

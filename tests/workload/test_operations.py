@@ -129,6 +129,14 @@ def test_a_task_that_reads_its_clock_sees_the_end_of_its_slice_at_the_next_readi
     assert [*seen, done.switches()[-1][0]] == [us * US for us in readings]
 
 
+@pytest.mark.parametrize(("reads_every_ns", "end_ns"), [(5 * US, 112 * US), (0, 115 * US)])
+def test_interrupts_count_as_work_for_a_task_that_reads_its_own_cpu_clock(reads_every_ns: int, end_ns: int) -> None:
+    b = machine(wake=3 * US)
+    task(b, "a", [Op(es.OP_RUN, b.constant(112 * US), reads_every_ns), END], priority=2)
+    b.program("woken", 0, [0], es.FIFO, 1, [Op(es.OP_START), BLOCK, END], first=100 * US)
+    assert run(b, 1 * MS).switches()[-2][0] == end_ns
+
+
 def test_a_mutex_is_handed_on_in_order() -> None:
     b = machine(cpus=3)
     mutex = b.lock()
