@@ -38,6 +38,7 @@ from rtsim.scenario.guests import Guest, guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
 from rtsim.scenario.memory import faults_of, remote_share, slowdown
+from rtsim.scenario.replay import PlacedSource
 from rtsim.scenario.rules import scheduler_fields
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.sched_domains import engine_domains, guest_domains
@@ -97,6 +98,7 @@ def assemble(scenario: Scenario, *, trace_length: int = DEFAULT_TRACE) -> Assemb
         work.add_vcpus(guest)
     work.add_kernel_threads()
     work.add_host_noise()
+    work.add_recorded_noise()
     work.add_host_workload()
     for guest in guests:
         work.add_guest(guest)
@@ -226,6 +228,30 @@ class _Assembler:
             name, NOISE_KINDS[source.kind], cpu=target, task=task, duration=self._table(source.duration),
             vector=SOFTIRQ_VECTORS.index(source.vector or "net_rx"), **self._arrival(name, source.arrival),
         )  # fmt: skip
+
+    def add_recorded_noise(self) -> None:
+        """Add what the scenario replays; every arrival finds room, however long its thread waits."""
+        replay, model = self.host.replay, self.scenario.model
+        if replay is None:
+            return
+        replay.expect_length(model.warmup + model.duration, self.scenario.source)
+        for source in self.host.recorded_on(self.isolation):
+            self.builder.source(
+                f"host/{source.kind}/{source.name}", NOISE_KINDS[source.kind], cpu=source.cpus[0],
+                task=self._recorded_thread(source), vector=SOFTIRQ_VECTORS.index(source.vector or "net_rx"),
+                recorded=source.arrivals, period_ns=replay.repeat_ns,
+            )  # fmt: skip
+
+    def _recorded_thread(self, source: PlacedSource) -> int:
+        """Add the thread that does a recorded source's work; return its row, NONE if it is no thread's."""
+        name, room = f"host/{source.kind}/{source.name}", len(source.arrivals)
+        if source.kind == "thread":
+            policy, priority = POLICIES[source.policy or "other"], source.priority or 0
+        elif source.kind == "irq" and self.host.kernel.force_irqthreads:
+            policy, priority = FIFO, IRQ_THREAD_PRIORITY
+        else:
+            return NONE
+        return self.builder.server(name, self.kernel, source.cpus, policy, priority, room=room, kthread=1)
 
     def _arrival(self, name: str, arrival: Arrival) -> dict[str, Any]:
         if arrival.periodic is not None:

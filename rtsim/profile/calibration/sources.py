@@ -16,7 +16,7 @@ from rtsim.profile.calibration.durations import Fit, fit_durations
 from rtsim.profile.calibration.occurrences import Occurrences, Source, Timeline
 from rtsim.profile.model import CLASSES, Vector
 
-__all__ = ["FoundSource", "find_sources"]
+__all__ = ["FoundSource", "find_sources", "without_switches"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -109,9 +109,14 @@ def _instances(timelines: Sequence[Timeline], piece_ns: float) -> Iterable[_Inst
             stretches += _stretches(seen, timeline.gaps_ns)
             own = np.array(seen.duration_ns, np.int64)
             if source.kind == "thread":
-                own = np.maximum(np.rint(own - piece_ns * np.array(seen.pieces)).astype(np.int64), 0)
+                own = without_switches(own, np.array(seen.pieces, np.int64), piece_ns)
             durations.append(own)
         yield _Instance(source, tuple(sorted(cpus)), tuple(stretches), np.concatenate(durations), observed)
+
+
+def without_switches(durations: Integers, pieces: Integers, piece_ns: float) -> Integers:
+    """Return a thread's own work (ns): each of its stays on a CPU costs `piece_ns` beside it."""
+    return np.maximum(np.rint(durations - piece_ns * pieces).astype(np.int64), 0)
 
 
 def _observed_ns(timeline: Timeline, source: Source) -> int:
