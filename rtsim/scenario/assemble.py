@@ -238,8 +238,8 @@ class _Assembler:
         for source in self.host.recorded_on(self.isolation):
             self.builder.source(
                 f"host/{source.kind}/{source.name}", NOISE_KINDS[source.kind], cpu=source.cpus[0],
-                task=self._recorded_thread(source), vector=SOFTIRQ_VECTORS.index(source.vector or "net_rx"),
-                recorded=source.arrivals, period_ns=replay.repeat_ns,
+                task=self._recorded_thread(source), recorded=source.arrivals, period_ns=replay.repeat_ns,
+                vector=SOFTIRQ_VECTORS.index(source.source) if source.kind == "softirq" else NONE,
             )  # fmt: skip
 
     def _recorded_thread(self, source: PlacedSource) -> int:

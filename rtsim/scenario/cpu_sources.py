@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rtsim.inputs.cpulist import format_cpulist
 from rtsim.kernel import Isolation
-from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY, KernelThread, cpus_of_place, kernel_threads
+from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY, KernelThread, cpus_of_place, kernel_threads, thread_named
 from rtsim.profile import NoiseSource
 from rtsim.scenario.measured import is_device
 
@@ -188,9 +188,9 @@ def _interrupts(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSourc
 
 def _threads(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSource]:
     told = {noise.name for noise, cpus in host.noise_on(isolation) if cpu in cpus}
-    told |= {each.name.partition("/")[0] for each in host.recorded_on(isolation) if cpu in each.cpus}
+    recorded = [thread_named(each.source) for each in host.recorded_on(isolation) if cpu in each.cpus]
     for thread in kernel_threads(host.kernel):
-        if _may_run(thread, host, isolation, cpu) and not told & set(thread.noise):
+        if _may_run(thread, host, isolation, cpu) and not told & set(thread.noise) and thread not in recorded:
             name = thread.name.format(cpu=cpu, node=host.topology.cpu(cpu).numa_node)
             policy, priority = _raised(host, name, (thread.policy, thread.priority))
             yield CpuSource(name, "thread", thread.does, policy, priority)

@@ -119,7 +119,9 @@ class Host:
 
     def recorded_on(self, isolation: Isolation | None = None) -> list[PlacedSource]:
         """Return what is replayed, with the CPUs it strikes; `isolation`: another one than the host's."""
-        return [] if self.replay is None else self.replay.placed(isolation or self.isolation, self.kernel.release.series)
+        if self.replay is None:
+            return []
+        return self.replay.placed(isolation or self.isolation, self.kernel.release.series)
 
     def _has(self, source: NoiseSource) -> bool:
         there = {

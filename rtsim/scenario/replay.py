@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,16 +45,13 @@ class PlacedSource:
     """
 
     name: str
+    source: str
+    """Its name without CPUs; of a softirq, the vector it raises."""
     kind: str
     policy: str | None
     priority: int | None
     cpus: tuple[int, ...]
     arrivals: npt.NDArray[np.int64]
-
-    @property
-    def vector(self) -> str | None:
-        """What a softirq raises."""
-        return self.name.partition("/")[0] if self.kind == "softirq" else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +123,7 @@ class Replay:
             else:
                 load[cpus[0]] += int(durations.sum())
             placed = PlacedSource(
-                f"{source.name}/{format_cpulist(cpus)}", source.kind, source.policy, source.priority, cpus,
+                f"{source.name}/{format_cpulist(cpus)}", source.name, source.kind, source.policy, source.priority, cpus,
                 np.stack([source.arrivals[:, 0], durations], axis=1),
             )  # fmt: skip
             found.setdefault((source.kind, source.name, source.policy, source.priority, cpus), []).append(placed)
@@ -157,7 +155,7 @@ def _may_strike(source: RecordedSource, isolation: Isolation, series: tuple[int,
         return _may_run(source, isolation, series)
     if source.kind == "softirq" and source.name in STAYS_AWAY:
         return isolation.cpus - isolation.removed_by(STAYS_AWAY[source.name])
-    if source.kind == "irq" and is_managed_name(source.name) or source.name == "block":
+    if (source.kind == "irq" and is_managed_name(source.name)) or source.name == "block":
         return isolation.cpus - isolation.managed_irq
     return isolation.irq_affinity if source.kind in ("irq", "softirq") else isolation.cpus
 
@@ -216,8 +214,9 @@ def _translated(isolation: Isolation, mapping: Mapping[int, int]) -> Isolation:
     def here(cpus: Cpus) -> Cpus:
         return frozenset(mapping[cpu] for cpu in cpus if cpu in mapping)
 
-    sets = (
+    names = (
         "cpus", "domain", "nohz_full", "rcu_nocbs", "managed_irq", "irq_affinity", "kthread_cpus", "worker_cpus",
         "timers_leave", "task_cpus",
     )  # fmt: skip
-    return replace(isolation, **{name: here(getattr(isolation, name)) for name in sets})
+    sets: dict[str, Any] = {name: here(getattr(isolation, name)) for name in names}
+    return replace(isolation, **sets)

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from rtsim.inputs.models import StrictModel
 from rtsim.inputs.units import Duration
-from rtsim.profile.model import CLASSES
 from rtsim.workload import CgroupModel, CyclictestModel, WorkloadModel
 from rtsim.workload.policies import Cpus
 
@@ -99,7 +98,9 @@ class ReplayModel(StrictModel):
 
     trace: str = Field(min_length=1)
     """A trace of any kind that rtsim reads, or a folder with one, such as ``rtsim record`` writes."""
-    classes: tuple[Literal["hardware", "nmi", "irq", "softirq", "thread"], ...] = CLASSES
+    classes: tuple[Literal["hardware", "nmi", "irq", "softirq", "thread"], ...] = (
+        "hardware", "nmi", "irq", "softirq", "thread",
+    )  # fmt: skip
     """What is replayed; of the others the profile's noise stays, and that of hardware where the trace shows none."""
     workload: tuple[str, ...] = ()
     """Names or patterns (``redis*``) of threads that are no noise, beside tools that measure and vCPUs."""

@@ -357,9 +357,7 @@ EVENTS = tuple(_HANDLERS)
 """What is looked at; a trace may hold more."""
 
 
-def read_occurrences(
-    chunks: Iterable[EventChunk], workload: Iterable[str] = (), *, whole: bool = False
-) -> Timeline:
+def read_occurrences(chunks: Iterable[EventChunk], workload: Iterable[str] = (), *, whole: bool = False) -> Timeline:
     """Return what struck, from the chunks of one trace in order of time.
 
     Parameters
