@@ -221,7 +221,7 @@ def test_bad_recordings_end_in_one_line(content: bytes, expected: str, tmp_path:
 
 
 def test_a_histogram_or_several_traces_cannot_be_replayed(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected one trace .* found a histogram, which does not tell when"):
+    with pytest.raises(InputError, match=r"expected one trace .* found a histogram, which does not tell when"):
         assemble(scenario(Path("tests/traces/fixtures/cyclictest-histogram.txt").absolute()))
     with pytest.raises(InputError, match=r"expected one trace .* found \d+"):
         assemble(scenario(RT.parent))
