@@ -24,6 +24,7 @@ from rtsim.engine.constants import (
     CAUSES,
     DEADLINE,
     FIFO,
+    HISTOGRAM_BUCKETS,
     HISTOGRAMS,
     IDLE,
     IDLE_POLICY,
@@ -77,12 +78,9 @@ from rtsim.kernel.weights import IDLE_WEIGHT, nice_weight
 
 __all__ = ["Builder", "Names", "Op"]
 
-HISTOGRAM_BUCKETS = 2048 + 36 * 1024
-"""Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
-
 OPTIONAL_COSTS = (
     "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
-    "softirq_exit", "enqueue_remote",
+    "softirq_exit", "sched_softirq", "enqueue_remote",
 )  # fmt: skip
 
 JOB_RING = 256
@@ -427,6 +425,7 @@ class Builder:
         worst = len(watched) * WORST_SAMPLES
         for number, kernel in enumerate(self.kernels):
             kernel["spread"] = int(self._may_spread(number))
+            kernel["balances"] = int(kernel["spread"] or kernel.get("force_irqthreads", 0))
         for row in self.tasks:
             row["cpu"] = row["recent_cpu"] = self._first_cpu(row)
         spread = self._number_spread_tasks()

@@ -120,6 +120,8 @@ CAUSE_NAMES = (
  C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY) = range(len(CAUSE_NAMES))  # fmt: skip
 CAUSES = len(CAUSE_NAMES)
 
+HISTOGRAM_BUCKETS = 2048 + 36 * 1024
+"""Buckets up to 2**47 ns (39 hours) at 1024 an octave; anything longer counts in the last."""
 HISTOGRAMS = ("latency", "waking_to_run", "run_length", "response")
 H_LATENCY, H_WAKING, H_RUN, H_RESPONSE = range(4)
 

@@ -96,7 +96,8 @@ KERNEL = dtype_of(f"""
     fair_server_period: ns
     fair_server_idle_wait: 1 = the fair server stops after a period that its CPU idled through
     rr_ticks:       ticks of a round-robin slice
-    spread:         1 = some task may run on several CPUs: loads are kept, CPUs are balanced
+    spread:         1 = some task may run on several CPUs: loads are kept
+    balances:       1 = CPUs are balanced: tasks are spread, or the attempts, in ksoftirqd, are in the way of others
     migration_cost: ns since it ran that a task counts as cache hot
     nr_migrate:     tasks that a balancing pass moves at most
     ttwu_queue:     1 = wake-ups on other CPUs may be left to these (TTWU_QUEUE)
@@ -121,6 +122,7 @@ KERNEL = dtype_of(f"""
     ipi:            flight of a reschedule interrupt
     softirq_entry:  softirq entry
     softirq_exit:   a thread that runs softirqs, from the last one to sleeping
+    sched_softirq:  balancing a CPU in ksoftirqd
     schedule:       schedule() before the switch
     preempt_fair:   a wake-up's test against a running fair task
     cgroup_level:   a wake-up, for each cgroup level of its task

@@ -28,6 +28,7 @@ from rtsim.engine.constants import (
     EXIT_EPT,
     H_LATENCY,
     HARDWARE,
+    HISTOGRAM_BUCKETS,
     IDLE,
     IDLE_EXIT,
     IN_FAULT,
@@ -398,4 +399,4 @@ def count_value(s: State, watch: int, which: int, value: int) -> None:
         w.most[which] = value
     w.count[which] += 1
     w.total[which] += value
-    s.histograms[watch, which, min(bucket_index(value), s.histograms.shape[2] - 1)] += 1
+    s.histograms[watch, which, min(bucket_index(value), HISTOGRAM_BUCKETS - 1)] += 1

@@ -20,6 +20,7 @@ from rtsim.engine.constants import (
     TR_TIMER,
     VEC_HI,
     VEC_HRTIMER,
+    VEC_SCHED,
     VEC_TASKLET,
 )
 from rtsim.engine.jit import handler, inlined
@@ -128,6 +129,8 @@ def _take_work(s: State, cpu: int, vectors: int) -> int:
     vector = lowest_bit(vectors)
     work = c.softirq_work[vector]
     c.softirq_work[vector] = 0
+    if vector == VEC_SCHED and s.kernels[c.kernel].force_irqthreads == 1:  # otherwise the tick has balanced
+        core.rebalance(s, cpu)
     trace.record(s, TR_SOFTIRQ, cpu, vector, work)
     return work
 

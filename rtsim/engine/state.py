@@ -44,7 +44,7 @@ from rtsim.engine.sched_fields import (
     TASK_LIST,
 )
 
-__all__ = ["ARRAYS", "WORDS_PER_ARRAY", "State", "allocate"]
+__all__ = ["ARRAYS", "WORDS_PER_ARRAY", "Rows", "State", "allocate"]
 
 _INT64 = np.dtype(np.int64)
 
@@ -89,6 +89,24 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
 
 WORDS_PER_ARRAY = 4
 """Words of the directory an array takes: its address and up to three lengths."""
+
+
+class Rows(np.recarray[Any, Any]):
+    """An array for interpreted handlers: fields by dot, and no negative index: compiled code does not look for them."""
+
+    def __getitem__(self, index: Any) -> Any:
+        _refuse_negative(index)
+        return super().__getitem__(index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        _refuse_negative(index)
+        super().__setitem__(index, value)
+
+
+def _refuse_negative(index: Any) -> None:
+    for each in index if isinstance(index, tuple) else (index,):
+        if isinstance(each, (int, np.integer)) and each < 0:
+            raise IndexError(f"expected an index from 0 on, found {each}")
 
 
 class State:
@@ -136,7 +154,7 @@ class State:
             array = arrays[name]
             if array.dtype != dtype or array.ndim != dimensions or not array.flags.c_contiguous:
                 raise TypeError(f"state array {name}: expected contiguous {dimensions}-d {dtype}, got {array.dtype}")
-            setattr(self, name, array)
+            setattr(self, name, array.view(Rows) if INTERPRETED else array)
             at = position * WORDS_PER_ARRAY
             directory[at] = array.ctypes.data
             directory[at + 1 : at + 1 + dimensions] = array.shape
@@ -145,6 +163,5 @@ class State:
 
 
 def allocate(dtype: np.dtype[Any], rows: int) -> npt.NDArray[Any]:
-    """Return `rows` zeroed rows; interpreted handlers need record arrays for access by dot."""
-    array = np.zeros(rows, dtype)
-    return array.view(np.recarray) if INTERPRETED else array
+    """Return `rows` zeroed rows."""
+    return np.zeros(rows, dtype)

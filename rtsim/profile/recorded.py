@@ -15,8 +15,9 @@ import numpy.typing as npt
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text
 from rtsim.kernel.kthreads import thread_named
-from rtsim.profile.calibration.occurrences import Occurrences, Source, Timeline, read_occurrences
+from rtsim.profile.calibration.occurrences import read_occurrences
 from rtsim.profile.calibration.parts import Part, recording_parts
+from rtsim.profile.calibration.timeline import Occurrences, Source, Timeline
 from rtsim.profile.model import Vector
 
 __all__ = ["RecordedNoise", "RecordedSource", "read_recorded"]

@@ -35,7 +35,7 @@ from rtsim.kernel.softirqs import SOFTIRQ_VECTORS, softirq_threads
 from rtsim.nova import Placement
 from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
 from rtsim.scenario.guests import Guest, guests_of
-from rtsim.scenario.host import Host
+from rtsim.scenario.host import Host, is_of_ticks
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
 from rtsim.scenario.memory import faults_of, remote_share, slowdown
 from rtsim.scenario.replay import PlacedSource
@@ -206,6 +206,9 @@ class _Assembler:
         """Add one noise source; of several CPUs it strikes the one with the fewest, as interrupt vectors are spread."""
         name = f"{level}/{source.kind}/{source.name}"
         if "preempt_rt" in source.requires and kernel.preempt != "rt":
+            return
+        if is_of_ticks(source, kernel):
+            self.builder.kernels[row]["sched_softirq"] = self._table(source.duration)
             return
         base = self.builder.kernels[row]["cpu_base"]
         if source.cpus == "per-cpu":

@@ -37,7 +37,7 @@ from rtsim.topology import (
 if TYPE_CHECKING:
     from rtsim.scenario.cpu_sources import HostTask
 
-__all__ = ["Host", "kernel_of"]
+__all__ = ["Host", "is_of_ticks", "kernel_of"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,10 @@ class Host:
         where = isolation or self.isolation
         placed = self.profile.noise_on(where, len(self.topology.cpu_ids))
         replaced = self.replay.replaced if self.replay else ()
-        found = [(source, cpus) for source, cpus in placed if self._has(source) and source.kind not in replaced]
+        found = [
+            (source, cpus) for source, cpus in placed
+            if self._has(source) and (source.kind not in replaced or is_of_ticks(source, self.kernel))
+        ]  # fmt: skip
         if not self.interrupts or "irq" in replaced:
             return found
         kept = [(source, cpus) for source, cpus in found if not is_device(source)]
@@ -149,6 +152,11 @@ def kernel_of(model: KernelModel, source: str) -> Kernel:
         model.release, preempt=model.preempt, hz=model.hz, cmdline=model.cmdline, config=model.config,
         sysctl=model.sysctl, ablate=model.ablate, source=source,
     )  # fmt: skip
+
+
+def is_of_ticks(source: NoiseSource, kernel: Kernel) -> bool:
+    """Tell whether a source is no noise but what a softirq costs that ticks raise for ksoftirqd."""
+    return source.vector == "sched" and kernel.force_irqthreads
 
 
 def _tuned(model: HostModel, folder: Path, topology: Topology) -> TunedProfile | None:

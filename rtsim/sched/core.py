@@ -6,6 +6,8 @@ from rtsim.engine import trace
 from rtsim.engine.constants import (
     DEADLINE,
     FIFO,
+    NOT_IDLE,
+    OTHER,
     RESCHED,
     RESCHED_LAZY,
     RR,
@@ -48,6 +50,7 @@ __all__ = [
     "account_curr",
     "block_current",
     "pick_next_task",
+    "rebalance",
     "run_sched_timer",
     "slice_end_in",
     "start_task",
@@ -157,6 +160,14 @@ def task_tick(s: State, cpu: int) -> None:
 
 
 @handler
+def rebalance(s: State, cpu: int) -> None:
+    """Balance `cpu` in the softirq that a tick has raised for it."""
+    s.m[0].here = cpu
+    resched.update_rq_clock(s, cpu)
+    balance.rebalance_domains(s, cpu, NOT_IDLE)
+
+
+@handler
 def account_curr(s: State, cpu: int) -> None:
     """Bring the running task's account up to date, as its reading of its own CPU clock does."""
     s.m[0].here = cpu
@@ -204,11 +215,20 @@ def pick_next_task(s: State, cpu: int) -> int:
         _run_stopper(s, cpu)
     _pull_realtime(s, cpu)
     picked = classes.pick_task(s, cpu)
-    if picked < 0 and cpus.is_balanced(s, cpu) and newidle.newidle_balance(s, cpu):
+    if _fair_class_ran_dry(s, cpu, picked) and cpus.is_balanced(s, cpu) and newidle.newidle_balance(s, cpu):
         picked = classes.pick_task(s, cpu)
     c.need_resched = 0  # also of marks that the pick itself has made
     c.clock_skip = 0
     return picked
+
+
+@inlined
+def _fair_class_ran_dry(s: State, cpu: int, picked: int) -> bool:
+    """Return whether balance_fair is asked for a task and has none: before idling, and as the last fair task leaves."""
+    if picked < 0:
+        return True
+    curr = s.cpus[cpu].curr
+    return curr >= 0 and s.tasks[curr].policy >= OTHER and s.cfs_rqs[cpu].h_nr_running == 0
 
 
 @handler

@@ -40,9 +40,9 @@ def allowed_on(s: State, task: int, cpu: int) -> bool:
 
 @handler
 def is_balanced(s: State, cpu: int) -> bool:
-    """Return whether `cpu` takes part in balancing: some task has a choice, and the CPU is in a scheduling domain."""
+    """Return whether `cpu` takes part in balancing: it is in a scheduling domain, and balancing shows in some way."""
     c = s.cpus[cpu]
-    return c.domain >= 0 and s.kernels[c.kernel].spread == 1
+    return c.domain >= 0 and s.kernels[c.kernel].balances == 1
 
 
 @handler

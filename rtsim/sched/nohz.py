@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from rtsim.engine.bits import trailing_zeros
-from rtsim.engine.constants import AFFINITY_WORDS, CPU_IDLE, NOHZ_BALANCE_KICK, NOHZ_STATS_KICK, NONE, NOT_IDLE
+from rtsim.engine.constants import (
+    AFFINITY_WORDS,
+    CPU_IDLE,
+    NOHZ_BALANCE_KICK,
+    NOHZ_STATS_KICK,
+    NONE,
+    NOT_IDLE,
+    VEC_SCHED,
+)
 from rtsim.engine.jit import handler
+from rtsim.engine.random import cost
 from rtsim.engine.state import State
 from rtsim.sched import resched
 from rtsim.sched.balance import rebalance_domains
@@ -74,13 +83,22 @@ def _next_idle(s: State, kernel: int, bit: int) -> int:
 
 @handler
 def trigger_load_balance(s: State, cpu: int) -> None:
-    """Balance at the tick of a busy `cpu` if it is due, and have an idle one balance if there is reason to."""
+    """Balance at the tick of a busy `cpu` if it is due, and have an idle one balance if there is reason to.
+
+    Where softirqs are ksoftirqd's, it balances when it comes to run; a softirq raised again meanwhile stays one.
+    """
     c = s.cpus[cpu]
     if c.domain < 0:
         return
     _nohz_balancer_kick(s, cpu)
-    if jiffies(s, cpu) >= c.next_balance:
+    if jiffies(s, cpu) < c.next_balance:
+        return
+    k = s.kernels[c.kernel]
+    if k.force_irqthreads == 0 or c.ksoftirqd < 0:
         rebalance_domains(s, cpu, NOT_IDLE)
+    elif c.softirq_pending & 1 << VEC_SCHED == 0:
+        c.softirq_pending |= 1 << VEC_SCHED
+        c.softirq_work[VEC_SCHED] += cost(s, cpu, k.softirq_entry) + cost(s, cpu, k.sched_softirq)
 
 
 @handler

@@ -24,6 +24,7 @@ from rtsim.validation.decision_table import (
     ends_of_throttling,
     phase_of,
     threads_of,
+    with_remote_wakeups,
     without_pulled,
 )
 from rtsim.validation.replay import Decision, Thread, decisions, timer_expiries
@@ -84,6 +85,8 @@ def agreement(recording: Recording, case: Case, cpu: int = RECORDED_CPU) -> Agre
     """
     text = case.repetitions[0].trace_text()
     found = without_pulled(list(decisions(text, cpu)))
+    if recording.preempt == "rt":
+        found = with_remote_wakeups(found, {task.name for task in case.tasks})
     threads = threads_of(found)
     machine, groups = _machine(recording, case, threads)
     _set_rt_periods(machine, found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,9 @@ import numpy.typing as npt
 from rtsim.sched.replay import COLUMNS, KEEP, SWITCH, TICK, UNTRACED, WAKEUP
 from rtsim.validation.replay import Decision, Thread
 
-__all__ = ["NOBODY", "decision_table", "ends_of_throttling", "phase_of", "threads_of", "without_pulled"]
+__all__ = [
+    "NOBODY", "decision_table", "ends_of_throttling", "phase_of", "threads_of", "with_remote_wakeups", "without_pulled",
+]  # fmt: skip
 
 KINDS = {"wakeup": WAKEUP, "tick": TICK, "switch": SWITCH}
 NOBODY = -1
@@ -72,6 +74,30 @@ def without_pulled(found: Sequence[Decision]) -> list[Decision]:
     return kept[::-1]
 
 
+def with_remote_wakeups(found: Sequence[Decision], workload: Collection[str]) -> list[Decision]:
+    """Add the wake-ups of the workload's threads that another CPU made, which only that CPU's trace would show.
+
+    PREEMPT_RT queues a wakee on its CPU from afar. Its thread then runs without having woken up, at the latest when the
+    CPU was last idle it slept: the controlling process starts all of them at once, so it woke when the first one did.
+    """
+    added: dict[int, list[Decision]] = {}
+    awake: set[int] = set()
+    busy_since = 0
+    for number, decision in enumerate(found):
+        thread, coming = decision.thread, decision.next
+        if decision.kind != "switch":
+            awake.update([thread.pid] if decision.kind == "wakeup" and thread is not None else [])
+            continue
+        if thread is not None and thread.idle:
+            busy_since = number
+        elif thread is not None:
+            (awake.add if decision.resched else awake.discard)(thread.pid)
+        if coming is not None and coming.name in workload and coming.pid not in awake:
+            awake.add(coming.pid)
+            added.setdefault(busy_since, []).append(_remote_wakeup(found[busy_since], coming))
+    return [each for number, decision in enumerate(found) for each in (*added.get(number, ()), decision)]
+
+
 def ends_of_throttling(
     found: Sequence[Decision], limited: Callable[[Thread], bool], else_runs: Callable[[Thread], bool]
 ) -> list[int]:
@@ -101,6 +127,12 @@ def phase_of(ends: Sequence[int], period_ns: int) -> int | None:
     """
     earliest = min(ends, key=lambda end: (end - ends[0] + period_ns // 2) % period_ns, default=None)
     return None if earliest is None else earliest % period_ns
+
+
+def _remote_wakeup(decision: Decision, thread: Thread) -> Decision:
+    """Return the wake-up of `thread` just before a `decision`, which it has marked the CPU for if that was idle."""
+    idle = decision.thread is not None and decision.thread.idle
+    return Decision(decision.time_ns, "wakeup", thread, resched=idle)
 
 
 def _row(thread: Thread | None, rows: Mapping[int, int]) -> int:

@@ -40,7 +40,7 @@ NO_EXITS = (0, 0, 0, 0, 0)
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
-    "irq_thread_hard", "ktimers", "softirq_exit", "enqueue_remote",
+    "irq_thread_hard", "ktimers", "softirq_exit", "sched_softirq", "enqueue_remote",
 )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from rtsim.profile.calibration import calibrate
 from rtsim.profile.calibration.arrivals import fit_arrivals
 from rtsim.profile.calibration.durations import Measurements, fit_durations
 from rtsim.profile.calibration.naming import irq_of_thread, policy_of, thread_name
-from rtsim.profile.calibration.occurrences import Source, read_occurrences
+from rtsim.profile.calibration.occurrences import read_occurrences
+from rtsim.profile.calibration.timeline import Source
 from rtsim.profile.calibration.totals import STEPS
 from rtsim.traces.text import TextTrace
 

@@ -164,6 +164,13 @@ def test_only_classes_that_are_replayed_take_the_place_of_noise() -> None:
     assert {each.kind for each in some.recorded_on()} == {"irq", "softirq"}
 
 
+def test_what_balancing_in_ksoftirqd_costs_is_the_profiles() -> None:
+    """Ticks raise it in the model: the recording has no arrivals of it."""
+    states = [assemble(scenario(cmdline=line)).state for line in ("", "threadirqs")]
+    costs = [state.tables[state.kernels[0]["sched_softirq"], :-1].max() for state in states]
+    assert costs[0] == 0 < costs[1]
+
+
 def test_threads_run_with_their_policy_and_priority() -> None:
     assembly = assemble(scenario(RT, cpus=4, host={"kernel": {"release": "6.1", "preempt": "rt"}}))
     row = assembly.names.tasks.index("host/thread/rcuc/3")

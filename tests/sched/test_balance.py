@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -235,3 +237,53 @@ def test_without_a_task_that_may_move_nothing_is_kept_and_nothing_balanced(fair:
     assert int(state.kernels[0]["spread"]) == 0
     assert int(state.cfs_rqs[0]["load_avg"]) == 0
     assert all(int(domain["failed"]) == 0 for domain in state.domains)
+
+
+# ---- balancing as a softirq ------------------------------------------------------------------------------------------
+
+
+def hog_with_ksoftirqd(policy: int, *, cores: int = 2, **kernel: int) -> Run:
+    """Run a pinned hog for a second beside ksoftirqd, on the first CPU of a socket of cores with one thread each."""
+    b = structured(1, cores, 1, sched_softirq=4 * US, **kernel)
+    b.hog("hog", 0, [0], policy, 1)
+    b.softirq_thread("ksoftirqd/0", 0, "ksoftirqd", es.OTHER, 0, vectors=range(es.VECTORS))
+    return run(b, 1_000 * MS)
+
+
+@FAIR_CLASSES
+def test_where_softirqs_are_threads_balancing_wakes_ksoftirqd_though_all_tasks_are_pinned(fair: int) -> None:
+    done = hog_with_ksoftirqd(es.OTHER, force_irqthreads=1, fair=fair)
+    woken = done.times(es.TR_WAKING, "ksoftirqd/0")
+    assert all(time % TICK == 0 for time in woken)
+    apart = {(after - before) // TICK for before, after in pairwise(woken[2:])}
+    assert apart == {15}  # 4 ms, the longest interval of two CPUs, times busy_factor, less a tick
+    assert len(woken) > 15
+    assert int(done.task("ksoftirqd/0")["cpu_ns"]) == 4 * US * len(woken)
+
+
+def test_interrupts_that_end_with_their_softirqs_wake_no_thread_for_it() -> None:
+    assert hog_with_ksoftirqd(es.OTHER).times(es.TR_WAKING, "ksoftirqd/0") == []
+    assert hog_with_ksoftirqd(es.OTHER, cores=1, force_irqthreads=1).times(es.TR_WAKING, "ksoftirqd/0") == []
+
+
+def test_a_realtime_task_keeps_balancing_waiting_and_what_is_raised_again_is_one_softirq() -> None:
+    b = structured(1, 2, 1, sched_softirq=4 * US, force_irqthreads=1)
+    hog = b.server("hog", 0, [0], es.FIFO, 1)
+    job_at(b, hog, MS, 900 * MS)
+    b.softirq_thread("ksoftirqd/0", 0, "ksoftirqd", es.OTHER, 0, vectors=range(es.VECTORS))
+    done = run(b, 950 * MS)
+    assert len(done.times(es.TR_WAKING, "ksoftirqd/0")) == 1
+    assert int(done.task("ksoftirqd/0")["cpu_ns"]) == 4 * US
+
+
+def test_as_the_last_fair_task_leaves_to_realtime_tasks_its_cpu_looks_for_another() -> None:
+    """balance_fair comes before the pick, whoever is picked: the next balancing is due as on an idle CPU then.
+
+    The fair server lets ksoftirqd run beside the hog, every other second; a busy CPU is balanced every 60 ms.
+    """
+    server = {"fair_server_runtime": 50 * MS, "fair_server_period": 1_000 * MS}
+    b = structured(1, 2, 1, sched_softirq=4 * US, force_irqthreads=1, fair=es.EEVDF, **server)
+    b.hog("hog", 0, [0], es.FIFO, 1)
+    b.softirq_thread("ksoftirqd/0", 0, "ksoftirqd", es.OTHER, 0, vectors=range(es.VECTORS))
+    woken = run(b, 2_000 * MS).times(es.TR_WAKING, "ksoftirqd/0")
+    assert sum((after - before) == TICK for before, after in pairwise(woken)) > 200

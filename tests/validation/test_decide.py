@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from rtsim.validation.decide import Agreement, Miss, agreement
-from rtsim.validation.decision_table import ends_of_throttling, phase_of, threads_of, without_pulled
+from rtsim.validation.decision_table import (
+    ends_of_throttling,
+    phase_of,
+    threads_of,
+    with_remote_wakeups,
+    without_pulled,
+)
 from rtsim.validation.replay import Decision, Thread
 from tests.validation.recordings import recording
 
@@ -160,3 +166,20 @@ def test_threads_are_realtime_from_the_start_if_they_turn_it() -> None:
 )
 def test_a_miss_names_its_rule(kernel: Thread, model: Thread, blocks: bool, rule: str) -> None:
     assert Miss(0, SLEEPER, blocks, kernel, model).rule == rule
+
+
+def test_wakeups_by_another_cpu_are_put_where_the_cpu_left_idle_last() -> None:
+    other = Thread(13, "hog2", 120)
+    found = [
+        switch(1, HOG, IDLE, stays=False),
+        switch(5, IDLE, HOG),  # nobody is seen to wake it, nor the other
+        switch(9, HOG, SLEEPER),
+        wakeup(11, KWORKER),
+        switch(12, SLEEPER, other),
+        switch(20, other, KWORKER),
+    ]
+    told = with_remote_wakeups(found, {"hog", "hog2"})
+    woken = [Decision(5, "wakeup", HOG, True), Decision(5, "wakeup", other, True)]
+    assert told == [*found[:1], *woken, *found[1:]]
+    assert with_remote_wakeups(told, {"hog", "hog2"}) == told
+    assert with_remote_wakeups(found, set()) == found

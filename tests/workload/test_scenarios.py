@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rtsim.engine.constants import NONE
+from rtsim.engine.random import TABLE_SIZE
 from rtsim.inputs.errors import InputError
 from rtsim.scenario import Scenario
 from rtsim.scenario.assemble import Assembly, assemble
@@ -116,7 +117,7 @@ def test_cyclictest_keeps_the_host_from_idling_deeply() -> None:
     assert int(idle["idle_states"]) > 1
     assert int(polling["idle_states"]) == 1
     poll_ns = built.host.profile.costs.idle_exit["poll"].constant
-    assert int(built.state.tables[polling["idle_exit"][0], -1]) == poll_ns
+    assert int(built.state.tables[polling["idle_exit"][0], TABLE_SIZE]) == poll_ns
 
 
 def test_the_profile_says_what_activations_compute_and_how_often_clocks_are_read() -> None:
@@ -131,4 +132,4 @@ def test_the_profile_says_what_activations_compute_and_how_often_clocks_are_read
     told = assemble(scenario(workload, host={"profile_overrides": overrides})).state
     assert len(told.ops) == len(plain.ops) + 1
     assert 5_000 in told.ops["extra"]
-    assert 3_000 in told.tables[told.ops["value"][told.ops["code"] == 0], -1]
+    assert 3_000 in told.tables[told.ops["value"][told.ops["code"] == 0], TABLE_SIZE]

@@ -16,10 +16,11 @@ from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import write_whole
 from rtsim.inputs.models import validate
 from rtsim.profile.calibration.durations import Fit, Measurements
-from rtsim.profile.calibration.occurrences import Timeline, read_occurrences
+from rtsim.profile.calibration.occurrences import read_occurrences
 from rtsim.profile.calibration.parts import Part, recording_parts
 from rtsim.profile.calibration.sources import FoundSource, find_sources
 from rtsim.profile.calibration.steps import MEASURED, StepReader
+from rtsim.profile.calibration.timeline import Timeline
 from rtsim.profile.calibration.totals import UNKNOWN, fit_total
 from rtsim.profile.distributions import Empirical
 from rtsim.profile.load import load_profile, profile_data

@@ -12,8 +12,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from rtsim.profile.calibration.naming import (
     MEASURING,
@@ -23,65 +23,14 @@ from rtsim.profile.calibration.naming import (
     runs_softirqs,
     thread_name,
 )
+from rtsim.profile.calibration.timeline import Occurrences, Source, Timeline
 from rtsim.traces.events import LOST, MISSING, EventChunk
 
-__all__ = ["EVENTS", "Occurrences", "Source", "Timeline", "read_occurrences"]
+__all__ = ["EVENTS", "read_occurrences"]
 
 TOLD_WITHIN_NS = 1_000_000_000
 OF_TICK = ("TIMER", "SCHED", "HRTIMER", "RCU")
 """Softirqs that belong to the tick where a timer interrupt has raised them."""
-
-
-class Source(NamedTuple):
-    """One source of noise on one CPU; `cpu` is None for a thread that is bound to none."""
-
-    kind: str
-    name: str
-    cpu: int | None
-    policy: str | None = None
-    priority: int | None = None
-
-
-@dataclass
-class Occurrences:
-    """Of one source: when each began (ns), how long it ran itself (ns), in how many pieces, and on which CPU."""
-
-    begin_ns: list[int] = field(default_factory=list)
-    duration_ns: list[int] = field(default_factory=list)
-    pieces: list[int] = field(default_factory=list)
-    cpus: list[int] = field(default_factory=list)
-
-    def add(self, begin: int, duration: int, pieces: int, cpu: int) -> None:
-        """Append one."""
-        self.begin_ns.append(begin)
-        self.duration_ns.append(duration)
-        self.pieces.append(pieces)
-        self.cpus.append(cpu)
-
-
-@dataclass
-class Timeline:
-    """All occurrences of a trace, and the time in which it would have shown them.
-
-    ``gaps_ns`` are the times at which events were lost: nothing is known across them.
-    """
-
-    sources: dict[Source, Occurrences] = field(default_factory=dict)
-    first_ns: dict[int, int] = field(default_factory=dict)
-    """By CPU: its first event."""
-    last_ns: int = 0
-    gaps_ns: list[int] = field(default_factory=list)
-    resolution_ns: int = 1000
-
-    @property
-    def length_ns(self) -> int:
-        """From the first event to the last."""
-        return self.last_ns - min(self.first_ns.values(), default=self.last_ns)
-
-    @property
-    def cpus(self) -> tuple[int, ...]:
-        """CPUs that had events."""
-        return tuple(sorted(self.first_ns))
 
 
 @dataclass

@@ -13,7 +13,7 @@ from scipy.stats import chi2
 from rtsim.inputs.cpulist import format_cpulist
 from rtsim.profile.calibration.arrivals import Process, fit_arrivals
 from rtsim.profile.calibration.durations import Fit, fit_durations
-from rtsim.profile.calibration.occurrences import Occurrences, Source, Timeline
+from rtsim.profile.calibration.timeline import Occurrences, Source, Timeline
 from rtsim.profile.model import CLASSES, Vector
 
 __all__ = ["FoundSource", "find_sources", "without_switches"]
