@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +227,19 @@ def test_bad_recordings_end_in_one_line(content: bytes, expected: str, tmp_path:
     (tmp_path / "trace.txt").write_bytes(content)
     with pytest.raises(InputError, match=expected):
         assemble(scenario(tmp_path / "trace.txt"))
+
+
+@pytest.mark.parametrize(
+    ("tool", "file", "expected"),
+    [("trace-cmd", "sched.dat", {"virtio0-requests/1", "rcuc/1"}), ("perf", "perf.data", {"kdamond.0/1", "tail/0-1"})],
+)
+def test_binary_recordings_are_read_by_their_tools(tool: str, file: str, expected: set[str], tmp_path: Path) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    (tmp_path / file).write_bytes(lzma.decompress((DISK.parent / f"{file}.xz").read_bytes()))
+    assembly = ran(scenario(tmp_path / file, duration="20 ms"))
+    assert expected <= {each.name for each in assembly.host.recorded_on()}
+    assert sum(taken(assembly).values()) > 0
 
 
 def test_a_histogram_or_several_traces_cannot_be_replayed(tmp_path: Path) -> None:
