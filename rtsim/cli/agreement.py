@@ -26,8 +26,10 @@ def show_comparison(comparison: Comparison, name: str | None = None) -> None:
     title = f"{'Latency' if name is None else name} (µs): {counts}"
     out.print(table(out, title, columns, [_cells(row) for row in comparison.rows], words=(0, 6, 7)))
     if comparison.ks is not None:
-        apart = "" if comparison.wasserstein_ns is None else f", {microseconds(comparison.wasserstein_ns)} µs apart"
-        out.print(f"Largest gap between the distribution functions {comparison.ks:.3f}{apart} on average")
+        distance = comparison.wasserstein_ns
+        apart = "" if distance is None else f", {microseconds(distance)} µs apart on average"
+        out.print(f"Largest gap between the distribution functions {comparison.ks:.3f}{apart}")
+        out.print()
     _show_tail(comparison, out)
 
 

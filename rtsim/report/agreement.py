@@ -81,11 +81,11 @@ def plot_pit(measured: Distribution, predicted: Distribution, *, ax: Axes | None
     left = np.linspace(0, 1, len(below) + 1)[:-1]
     style = {"width": 1 / len(below), "align": "edge"}
     ax.bar(left, below, color=palette(1)[0], **style)  # type: ignore[arg-type]
-    if beyond.any():
-        edge = {"edgecolor": palette(2)[1], "hatch": "///"}
-        ax.bar(left, beyond, bottom=below, fill=False, **edge, **style)  # type: ignore[arg-type]
+    edge = {"edgecolor": palette(2)[1], "hatch": "///"}
+    some = beyond > 0
+    ax.bar(left[some], beyond[some], bottom=below[some], fill=False, **edge, **style)  # type: ignore[arg-type]
     ax.axhline(1, color="0.5", linewidth=1)
-    ax.set(xlim=(0, 1), xlabel="predicted share below the measured latency", ylabel="density of measured samples")
+    ax.set(xlim=(0, 1), xlabel="predicted share below", ylabel="density of measured samples")
     ax.grid(True, axis="y")
     ax.set_axisbelow(True)
     return ax
@@ -113,31 +113,32 @@ def write_agreement(comparisons: Mapping[str, Comparison], path: Path) -> None:
     """
     parts = [f"<h1>Measured beside predicted</h1>{_explanation()}"]
     for name, each in comparisons.items():
-        parts.append(f"<h2>{escape(name)}</h2>{_quantiles(each)}{_picture(name, each)}{_tail(each)}")
+        parts.append(f"<h2>{escape(name)}</h2>{_quantiles(each)}{_picture(each)}{_tail(each)}")
     write_whole(path, document("Measured beside predicted", Html("".join(parts))))
 
 
 def _explanation() -> str:
     return (
-        "<p>Left: the share of samples above each latency. Middle: equal quantiles of both; on the line they agree. "
-        "Right: how many measured samples lie in each twentieth of the predicted ones; 1 everywhere if the prediction "
+        "<p>First, the share of samples above each latency. Second, equal quantiles of both; on the line they agree. "
+        "Third, how many measured samples lie in each twentieth of the predicted ones; 1 everywhere if the prediction "
         "is right, high ends if it is too narrow, a slope if it is too early or too late.</p>"
     )
 
 
 def _quantiles(comparison: Comparison) -> Html:
+    held = any(row.tolerance is not None for row in comparison.rows)
     rows = [
-        (row.quantity, _value(row.measured_ns), _value(row.predicted_ns),
-         microseconds(row.error_ns, sign=True), row.tolerance or "", row.verdict)
+        (row.quantity, _value(row.measured_ns), _value(row.predicted_ns), microseconds(row.error_ns, sign=True),
+         *((row.tolerance or "", row.verdict) if held else ()))
         for row in comparison.rows
     ]  # fmt: skip
-    head = ("", "measured (µs)", "predicted (µs)", "error (µs)", "allowed", "")
+    head = ("", "measured (µs)", "predicted (µs)", "error (µs)", *(("allowed", "") if held else ()))
     return table(head, rows, text=(0, 4, 5))
 
 
-def _picture(name: str, comparison: Comparison) -> Html:
+def _picture(comparison: Comparison) -> Html:
     return picture(
-        lambda figure, narrow: draw_agreement({name: comparison}, figure, narrow=narrow),
+        lambda figure, narrow: draw_agreement({"": comparison}, figure, narrow=narrow),
         "Tails, Q-Q plot and PIT histogram", height=3.6, narrow_height=11,
     )  # fmt: skip
 
