@@ -42,7 +42,7 @@ class RecordedSource:
     arrivals
         Shape (arrivals, 2), int64, ascending: time since the recording's first event, and duration, both in ns.
     pieces
-        Shape (arrivals,): stays on a CPU that each took.
+        Shape (arrivals,): stays of a thread on a CPU that each took.
     """
 
     kind: str

@@ -117,10 +117,8 @@ class Replay:
             cpus = self._cpus(source, isolation, series, load)
             if source.kind not in self.model.classes or not cpus:
                 continue
-            durations = source.arrivals[:, 1]
-            if source.kind == "thread":
-                durations = without_switches(durations, source.pieces, self.piece_ns)
-            else:
+            durations = without_switches(source.arrivals[:, 1], source.pieces, self.piece_ns)
+            if source.kind != "thread":
                 load[cpus[0]] += int(durations.sum())
             placed = PlacedSource(
                 f"{source.name}/{format_cpulist(cpus)}", source.name, source.kind, source.policy, source.priority, cpus,

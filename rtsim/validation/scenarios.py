@@ -12,7 +12,7 @@ from rtsim.kernel.release import Release
 from rtsim.traces.recording import Case, Recording, Repetition
 from rtsim.traces.rtwl import RtwlTask
 
-__all__ = ["LAB_PROFILE", "NATIVE_PROFILE", "scenario_of", "start_us"]
+__all__ = ["LAB_PROFILE", "NATIVE_PROFILE", "late_us", "scenario_of", "start_us"]
 
 LAB_PROFILE = "kernel-lab"
 NATIVE_PROFILE = "recorded-vm"
@@ -99,7 +99,7 @@ def _phase_us(recording: Recording, repetition: Repetition) -> int:
 def _workload(recording: Recording, case: Case, repetition: Repetition, release_us: int, seed: int) -> dict[str, Any]:
     tasks = [task if _has_slices(recording) else replace(task, slice_us=0) for task in case.tasks]
     workload: dict[str, Any] = {
-        "tasks": {task.name: _task(task, release_us, seed, _late_us(repetition, task)) for task in tasks}
+        "tasks": {task.name: _task(task, release_us, seed, late_us(repetition, task)) for task in tasks}
     }
     for task in tasks:
         if len(task.cpus) > 1:
@@ -120,10 +120,10 @@ def _has_slices(recording: Recording) -> bool:
     return features(Release.parse(recording.release), 1).custom_slice
 
 
-def _late_us(repetition: Repetition, task: RtwlTask) -> int:
+def late_us(repetition: Repetition, task: RtwlTask) -> int:
     """Return how late a task came to its own code, beyond what any does: a realtime hog had its CPU first."""
-    late_us = repetition.late_ns(task.name) // US - task.delay_us
-    return late_us if late_us > LATE_US else 0
+    told_us = repetition.late_ns(task.name) // US - task.delay_us
+    return told_us if told_us > LATE_US else 0
 
 
 def _task(task: RtwlTask, release_us: int, seed: int, late_us: int) -> dict[str, Any]:

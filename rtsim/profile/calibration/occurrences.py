@@ -161,7 +161,7 @@ class _Reader:
         """Add what osnoise tells shortly after; damaged lines tell of other times."""
         begin, duration = rest[_START], rest[_VALUE]
         if duration >= 0 and 0 <= time - (begin + duration) <= TOLD_WITHIN_NS:
-            self.add(source, begin, duration, 1, cpu)
+            self.add(source, begin, duration, 0, cpu)
             self._take(cpu, duration)
 
     def _enter(self, kind: str, source: Source | None, time: int, cpu: int) -> None:
@@ -176,7 +176,7 @@ class _Reader:
             stack.clear()
             return
         if frame.source is not None:
-            self.add(frame.source, frame.begin, time - frame.begin - frame.taken, 1, cpu)
+            self.add(frame.source, frame.begin, time - frame.begin - frame.taken, 0, cpu)
         self._take(cpu, time - frame.begin)
 
     def _take(self, cpu: int, duration: int) -> None:

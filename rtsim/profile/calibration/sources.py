@@ -107,15 +107,13 @@ def _instances(timelines: Sequence[Timeline], piece_ns: float) -> Iterable[_Inst
             cpus.update(seen.cpus)
             observed += max(_observed_ns(timeline, source), len(seen.begin_ns) * timeline.resolution_ns)
             stretches += _stretches(seen, timeline.gaps_ns)
-            own = np.array(seen.duration_ns, np.int64)
-            if source.kind == "thread":
-                own = without_switches(own, np.array(seen.pieces, np.int64), piece_ns)
-            durations.append(own)
+            own, pieces = (np.array(values, np.int64) for values in (seen.duration_ns, seen.pieces))
+            durations.append(without_switches(own, pieces, piece_ns))
         yield _Instance(source, tuple(sorted(cpus)), tuple(stretches), np.concatenate(durations), observed)
 
 
 def without_switches(durations: Integers, pieces: Integers, piece_ns: float) -> Integers:
-    """Return a thread's own work (ns): each of its stays on a CPU costs `piece_ns` beside it."""
+    """Return a source's own work (ns): each stay of a thread on a CPU costs `piece_ns` beside it."""
     return np.maximum(np.rint(durations - piece_ns * pieces).astype(np.int64), 0)
 
 

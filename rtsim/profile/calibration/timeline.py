@@ -20,7 +20,7 @@ class Source(NamedTuple):
 
 @dataclass
 class Occurrences:
-    """Of one source: when each began (ns), how long it ran itself (ns), in how many pieces, and on which CPU."""
+    """Of one source: when each began (ns), how long it ran itself (ns), in how many stays of a thread, and where."""
 
     begin_ns: list[int] = field(default_factory=list)
     duration_ns: list[int] = field(default_factory=list)
