@@ -35,9 +35,10 @@ from rtsim.kernel.softirqs import SOFTIRQ_VECTORS, softirq_threads
 from rtsim.nova import Placement
 from rtsim.profile import Arrival, DistributionEntry, NoiseSource, Profile
 from rtsim.scenario.guests import Guest, guests_of
-from rtsim.scenario.host import Host
+from rtsim.scenario.host import Host, is_of_ticks
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
 from rtsim.scenario.memory import faults_of, remote_share, slowdown
+from rtsim.scenario.replay import PlacedSource
 from rtsim.scenario.rules import scheduler_fields
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.sched_domains import engine_domains, guest_domains
@@ -97,6 +98,7 @@ def assemble(scenario: Scenario, *, trace_length: int = DEFAULT_TRACE) -> Assemb
         work.add_vcpus(guest)
     work.add_kernel_threads()
     work.add_host_noise()
+    work.add_recorded_noise()
     work.add_host_workload()
     for guest in guests:
         work.add_guest(guest)
@@ -205,7 +207,7 @@ class _Assembler:
         name = f"{level}/{source.kind}/{source.name}"
         if "preempt_rt" in source.requires and kernel.preempt != "rt":
             return
-        if source.vector == "sched" and kernel.force_irqthreads:  # ticks raise it, for ksoftirqd
+        if is_of_ticks(source, kernel):
             self.builder.kernels[row]["sched_softirq"] = self._table(source.duration)
             return
         base = self.builder.kernels[row]["cpu_base"]
@@ -229,6 +231,30 @@ class _Assembler:
             name, NOISE_KINDS[source.kind], cpu=target, task=task, duration=self._table(source.duration),
             vector=SOFTIRQ_VECTORS.index(source.vector or "net_rx"), **self._arrival(name, source.arrival),
         )  # fmt: skip
+
+    def add_recorded_noise(self) -> None:
+        """Add what the scenario replays; every arrival finds room, however long its thread waits."""
+        replay, model = self.host.replay, self.scenario.model
+        if replay is None:
+            return
+        replay.expect_length(model.warmup + model.duration, self.scenario.source)
+        for source in self.host.recorded_on(self.isolation):
+            self.builder.source(
+                f"host/{source.kind}/{source.name}", NOISE_KINDS[source.kind], cpu=source.cpus[0],
+                task=self._recorded_thread(source), recorded=source.arrivals, period_ns=replay.repeat_ns,
+                vector=SOFTIRQ_VECTORS.index(source.source) if source.kind == "softirq" else NONE,
+            )  # fmt: skip
+
+    def _recorded_thread(self, source: PlacedSource) -> int:
+        """Add the thread that does a recorded source's work; return its row, NONE if it is no thread's."""
+        name, room = f"host/{source.kind}/{source.name}", len(source.arrivals)
+        if source.kind == "thread":
+            policy, priority = POLICIES[source.policy or "other"], source.priority or 0
+        elif source.kind == "irq" and self.host.kernel.force_irqthreads:
+            policy, priority = FIFO, IRQ_THREAD_PRIORITY
+        else:
+            return NONE
+        return self.builder.server(name, self.kernel, source.cpus, policy, priority, room=room, kthread=1)
 
     def _arrival(self, name: str, arrival: Arrival) -> dict[str, Any]:
         if arrival.periodic is not None:
