@@ -14,8 +14,9 @@ from rtsim.inputs.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["expect_outputs", "expect_writable", "write_outputs"]
+__all__ = ["expect_outputs", "expect_writable", "write_outputs", "write_picture"]
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -38,7 +39,7 @@ def expect_writable(*paths: Path | None) -> None:
 
 
 def expect_outputs(output: Path | None, report: Path | None, plot: Path | None) -> None:
-    """Refuse what `write_outputs` could not write in the end.
+    """Refuse what `write_outputs` or `write_picture` could not write in the end.
 
     Raises
     ------
@@ -68,14 +69,15 @@ def write_outputs(
 
         write_report(data, report)
     if plot is not None:
-        write_whole(plot, _picture(draw, height, plot.suffix[1:]))
+        write_picture(plot, lambda figure: draw(figure.subplots()), 9, height)
 
 
-def _picture(draw: Callable[[Axes], object], height: float, form: str) -> bytes:
+def write_picture(path: Path, draw: Callable[[Figure], object], width: float, height: float) -> None:
+    """Write a picture of `width` x `height` inches in the format that its name tells."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, height), layout="constrained")
-    draw(figure.subplots())
+    figure = Figure(figsize=(width, height), layout="constrained")
+    draw(figure)
     stream = io.BytesIO()
-    figure.savefig(stream, format=form, dpi=150)
-    return stream.getvalue()
+    figure.savefig(stream, format=path.suffix[1:], dpi=150)
+    write_whole(path, stream.getvalue())

@@ -67,6 +67,8 @@ def _show(scenario: Scenario, result: Result, spent_s: float) -> None:
         out.print(
             f"warning: {result.lost_jobs:,} arrivals of work found no room: a thread starves, its load is too low"
         )
+    for warning in result.warnings:
+        out.print(f"warning: {warning}")
     for name, guest in result.guests.items():
         for warning in guest["warnings"]:
             out.print(f"warning: {name}: {warning}")

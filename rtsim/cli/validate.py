@@ -1,30 +1,42 @@
-"""``rtsim validate``: measured latencies beside those the scenario predicts."""
+"""``rtsim validate``: measured latencies beside those that scenarios predict."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rtsim.cli.agreement import show_comparison, show_rankings
+from rtsim.cli.outputs import expect_outputs, write_picture
 from rtsim.cli.progress import engine_ready, progress_shown
-from rtsim.cli.tables import console, interval, microseconds, table
 from rtsim.inputs.errors import InputError
 
 if TYPE_CHECKING:
-    from rtsim.measure.distance import Comparison, QuantityError
-    from rtsim.measure.distribution import AtLeast
+    from rtsim.measure.distance import Comparison
+    from rtsim.scenario import Scenario
+    from rtsim.traces.measured import Measured
 
 __all__ = ["validate"]
+
+RANKED_BY = (0.5, 0.99)
 
 
 def validate(
     measured: Annotated[
-        Path,
-        typer.Option(help="Output of cyclictest, timerlat or rt-app, or a recording's folder.", show_default=False),
+        list[Path],
+        typer.Option(
+            help="Output of cyclictest, timerlat or rt-app, or a recording's folder; several: configurations.",
+            show_default=False,
+        ),
     ],
-    scenario: Annotated[Path, typer.Option(help="The scenario that describes the same machine.", show_default=False)],
+    scenario: Annotated[
+        list[Path],
+        typer.Option(help="The scenario that describes the same machine; one for each that was measured, in order.",
+                     show_default=False),
+    ],
     tolerance: Annotated[
         str | None, typer.Option(help="Allowed relative errors: p50=0.10,p99=0.15; or p50=0.10/2.5us, the larger.")
     ] = None,
@@ -34,52 +46,71 @@ def validate(
     unit: Annotated[str | None, typer.Option(help="us or ns, where the file does not say.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the file's.", min=0)] = None,
     duration: Annotated[str | None, typer.Option(help="Another duration than the file's.")] = None,
-) -> None:
-    """Lay a measured latency distribution beside the predicted one; exit 1 if an error is above its tolerance."""
+    report: Annotated[Path | None, typer.Option(help="Write an HTML page with pictures to this file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw tails, Q-Q plot and PIT: .png, .svg or .pdf.")] = None,
+) -> None:  # fmt: skip
+    """Lay measured latencies beside the predicted ones; exit 1 if an error is above its tolerance.
+
+    With several configurations it also tells whether they are ranked as measured (Kendall's tau).
+    """
     from rtsim.cli.chosen import chosen_scenario
     from rtsim.measure.distance import parse_tolerances
-    from rtsim.scenario import simulate
     from rtsim.traces.reader import read_measured
-    from rtsim.traces.validation import measured_file, validate_measured
+    from rtsim.traces.validation import measured_file
 
     if unit not in (None, "us", "ns"):
         raise InputError("--unit", "", f"expected us or ns, found {unit!r}")
+    if len(measured) != len(scenario):
+        counts = f"{len(scenario)} for {len(measured)} that were measured"
+        raise InputError("--scenario", "", f"expected one for each --measured, found {counts}")
+    expect_outputs(None, report, plot)
     tolerances = parse_tolerances(tolerance) if tolerance is not None else None
-    found = read_measured(measured_file(measured), unit="ns" if unit == "ns" else "us" if unit == "us" else None)
-    chosen = chosen_scenario(scenario, seed, duration)
+    read = [
+        read_measured(measured_file(path), unit="ns" if unit == "ns" else "us" if unit == "us" else None)
+        for path in measured
+    ]
+    chosen = [chosen_scenario(path, seed, duration) for path in scenario]
     engine_ready()
-    with progress_shown("simulating") as progress:
-        result = simulate(chosen, progress=progress)
-    comparison = validate_measured(found, result.to_json(), task=task, thread=thread, kind=kind, tolerances=tolerances)
-    for warning in found.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
-    _show(comparison)
-    if not comparison.passed:
+    options = {"task": task, "thread": thread, "kind": kind, "tolerances": tolerances}
+    found = {
+        name: _compared(each, scene, options) for name, each, scene in zip(_names(measured), read, chosen, strict=True)
+    }
+    for name, comparison in found.items():
+        show_comparison(comparison, name if len(found) > 1 else None)
+    if len(found) > 1:
+        show_rankings(found, RANKED_BY)
+    _write(found, report, plot)
+    if not all(comparison.passed for comparison in found.values()):
         raise typer.Exit(1)
 
 
-def _show(comparison: Comparison) -> None:
-    out = console()
-    columns = ["", "measured", "95 % of it", "predicted", "error", "error %", "allowed", ""]
-    title = f"Latency (µs): {comparison.measured_count:,} samples measured, {comparison.predicted_count:,} predicted"
-    out.print(table(out, title, columns, [_cells(row) for row in comparison.rows], words=(0, 6, 7)))
-    if comparison.censored:
-        out.print(f"{comparison.censored:,} measured samples lie beyond the measured histogram")
-    if comparison.ks is not None:
-        apart = "" if comparison.wasserstein_ns is None else f", {microseconds(comparison.wasserstein_ns)} µs apart"
-        out.print(f"Largest gap between the distribution functions {comparison.ks:.3f}{apart} on average")
+def _compared(found: Measured, scenario: Scenario, options: Mapping[str, Any]) -> Comparison:
+    from rtsim.scenario import simulate
+    from rtsim.traces.validation import validate_measured
+
+    with progress_shown("simulating") as progress:
+        result = simulate(scenario, progress=progress)
+    comparison = validate_measured(found, result.to_json(), **options)
+    for warning in (*found.warnings, *result.warnings):
+        sys.stderr.write(f"warning: {warning}\n")
+    return comparison
 
 
-def _cells(row: QuantityError) -> list[object]:
-    low, high = row.measured_ci_ns
-    spread = interval((low, high)) if low is not None and high is not None else ""
-    relative = "" if row.relative_error is None else f"{100 * row.relative_error:+.1f}"
-    return [
-        row.quantity, _value(row.measured_ns), spread, _value(row.predicted_ns),
-        "" if row.error_ns is None else microseconds(row.error_ns, sign=True), relative,
-        "" if row.tolerance is None else str(row.tolerance), row.verdict,
-    ]  # fmt: skip
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return what the measured ones are called: the last part of their paths that tells them apart."""
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise InputError("--measured", "", "expected each file once")
 
 
-def _value(value_ns: int | AtLeast | None) -> str:
-    return microseconds(value_ns) if value_ns is None or isinstance(value_ns, int) else str(value_ns)
+def _write(found: Mapping[str, Comparison], report: Path | None, plot: Path | None) -> None:
+    if report is None and plot is None:
+        return
+    from rtsim.report.agreement import draw_agreement, write_agreement
+
+    if report is not None:
+        write_agreement(found, report)
+    if plot is not None:
+        write_picture(plot, lambda figure: draw_agreement(found, figure), 13, 3.8 * len(found))

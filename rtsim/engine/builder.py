@@ -46,6 +46,7 @@ from rtsim.engine.constants import (
     OP_TIMER,
     OTHER,
     PERIODIC,
+    RECORDED,
     RENEWAL,
     RR,
     RUNNABLE,
@@ -55,7 +56,22 @@ from rtsim.engine.constants import (
     WORST_SAMPLES,
 )
 from rtsim.engine.domains import Domain, lay_out_domains, mask_words
-from rtsim.engine.fields import CPU, JOB, KERNEL, LOCK, MACHINE, OP, SLOT, SOURCE, TASK, TIMER, TRACE, WATCH, WORST
+from rtsim.engine.fields import (
+    ARRIVAL,
+    CPU,
+    JOB,
+    KERNEL,
+    LOCK,
+    MACHINE,
+    OP,
+    SLOT,
+    SOURCE,
+    TASK,
+    TIMER,
+    TRACE,
+    WATCH,
+    WORST,
+)
 from rtsim.engine.hierarchy import lay_out
 from rtsim.engine.rows import filled
 from rtsim.engine.state import State, allocate
@@ -119,6 +135,7 @@ class Builder:
     locks: list[dict[str, int]] = field(default_factory=list)
     jobs: int = 0
     sources: list[dict[str, Any]] = field(default_factory=list)
+    arrivals: list[npt.NDArray[np.int64]] = field(default_factory=list)
     domains: dict[int, Mapping[int, Sequence[Domain]]] = field(default_factory=dict)
     """Scheduling domains of each CPU, bottom up, by kernel; a kernel that is missing has one flat domain."""
     _tables: list[npt.NDArray[np.int64]] = field(default_factory=list)
@@ -292,14 +309,15 @@ class Builder:
         priority: int,
         *,
         lock: int = NONE,
+        room: int = JOB_RING,
         **fields: Any,
     ) -> int:
-        """Add a task that serves the jobs of noise sources, one after the other."""
+        """Add a task that serves the jobs of noise sources, one after the other; up to `room` of them wait."""
         task = self._task(
             name, kernel, cpus, policy, priority,
-            lock=lock, state=SLEEPING, job_base=self.jobs, job_size=JOB_RING, **fields,
+            lock=lock, state=SLEEPING, job_base=self.jobs, job_size=room, **fields,
         )  # fmt: skip
-        self.jobs += JOB_RING
+        self.jobs += room
         self.ops.append(Op(OP_JOB))
         return task
 
@@ -328,21 +346,27 @@ class Builder:
     # ---- noise ----------------------------------------------------------------------------------------------
 
     def source(
-        self, name: str, kind: int, *, duration: int, cpu: int = NONE, task: int = NONE, locked: bool = False,
+        self, name: str, kind: int, *, duration: int = NONE, cpu: int = NONE, task: int = NONE, locked: bool = False,
         lasting: bool = False, on_disk: bool = False, period_ns: int = 0, phase_ns: int = 0, interval: int = NONE,
         burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = VEC_NET_RX, server: int = NONE,
-        answer: int = NONE,
+        answer: int = NONE, recorded: npt.NDArray[np.int64] | None = None,
     ) -> int:  # fmt: skip
-        """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals."""
+        """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals.
+
+        One that was `recorded`, shape (arrivals, 2): times, ascending, and durations, both in ns, has neither intervals
+        nor a table of durations; with a period it begins again after each.
+        """
         arrival_key, arrival_gamma = random.stream(self.seed, name, "arrival")
         duration_key, duration_gamma = random.stream(self.seed, name, "duration")
+        arrival = PERIODIC if period_ns else BURSTS if burst_size else RENEWAL
+        if recorded is not None:
+            arrival = RECORDED
         self._names["sources"].append(name)
         self.sources.append(
             {
                 "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration, "vector": vector,
                 "lasting": int(lasting), "on_disk": int(on_disk),
-                "server": server, "answer": answer,
-                "arrival": PERIODIC if period_ns else BURSTS if burst_size else RENEWAL, "period": period_ns,
+                "server": server, "answer": answer, "arrival": arrival, "period": period_ns, **self._rows(recorded),
                 "phase": phase_ns, "interval": interval, "burst_size": burst_size, "burst_spacing": burst_spacing_ns,
                 "last": 0 if period_ns else phase_ns, "arrival_key": arrival_key, "arrival_gamma": arrival_gamma,
                 "duration_key": duration_key, "duration_gamma": duration_gamma,
@@ -350,9 +374,22 @@ class Builder:
         )  # fmt: skip
         return len(self.sources) - 1
 
+    def _rows(self, recorded: npt.NDArray[np.int64] | None) -> dict[str, int]:
+        """Add the arrivals of a recorded source; return which rows are its own."""
+        first = sum(map(len, self.arrivals))
+        if recorded is not None:
+            self.arrivals.append(recorded)
+        return {"first_row": first, "rows": 0 if recorded is None else len(recorded)}
+
     def _may_spread(self, kernel: int) -> bool:
         """Return whether some task of `kernel` may run on several CPUs, or may come to."""
         return bool(self.masks) or any(task["nr_allowed"] > 1 for task in self.tasks if task["kernel"] == kernel)
+
+    def _laid_out_arrivals(self) -> npt.NDArray[Any]:
+        array = allocate(ARRIVAL, sum(map(len, self.arrivals)))
+        rows = np.concatenate(self.arrivals) if self.arrivals else np.zeros((0, 2), np.int64)
+        array["time"], array["duration"] = rows.T
+        return array
 
     def _number_spread_tasks(self) -> int:
         """Give each host task that may run on several CPUs, or come to, its row of `cpu_times`; return how many."""
@@ -417,6 +454,7 @@ class Builder:
             jobs=allocate(JOB, self.jobs),
             locks=filled(LOCK, self.locks),
             sources=filled(SOURCE, self.sources),
+            arrivals=self._laid_out_arrivals(),
             calendar=filled(SLOT, [{"position": NONE}] * slots),
             tables=np.array(self._tables, dtype=np.int64).reshape(-1, random.TABLE_SIZE + 1),
             watches=filled(WATCH, [{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),

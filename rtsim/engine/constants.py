@@ -76,7 +76,7 @@ OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ = 16, 17, 18, 19, 20
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT, NOISE_FAULT = 0, 1, 2, 3, 4, 5, 6
 NOISE_DOORBELL = 7
-PERIODIC, RENEWAL, BURSTS = 0, 1, 2
+PERIODIC, RENEWAL, BURSTS, RECORDED = 0, 1, 2, 3
 
 # What is asked of the engine from outside between events.
 ACT_NOTHING, ACT_START, ACT_WAKE, ACT_JOB, ACT_IRQ = 0, 1, 2, 3, 4

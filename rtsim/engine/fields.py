@@ -12,6 +12,7 @@ import numpy as np
 from rtsim.engine.constants import AFFINITY_WORDS, IDLE_STATES, LEVELS, RATES, TRACE_WINDOW
 
 __all__ = [
+    "ARRIVAL",
     "CPU",
     "JOB",
     "KERNEL",
@@ -373,13 +374,15 @@ SOURCE = dtype_of("""
     lasting:        of page faults: 1 = a page missing is found missing later, 0 = only code that runs now touches it
     on_disk:        of page faults: 1 = the page is read from disk, the vCPU sleeps
     vector:         softirq it raises
-    arrival:        PERIODIC, RENEWAL or BURSTS
-    period:         ns
+    arrival:        PERIODIC, RENEWAL, BURSTS or RECORDED
+    period:         ns; of RECORDED: after which the rows begin again, 0 = never
     phase:          ns, first arrival
     interval:       table of intervals (RENEWAL, BURSTS) or of jitter (PERIODIC; -1 none)
     burst_size:     arrivals of a burst
     burst_spacing:  ns between them
     burst_left:     arrivals left in the current burst
+    first_row:      of RECORDED: its first row of `arrivals`
+    rows:           how many it has there
     last:           ns, last arrival (start of the last burst)
     duration:       table
     n:              arrivals drawn so far
@@ -387,6 +390,11 @@ SOURCE = dtype_of("""
     arrival_gamma:  its increment
     duration_key:   random stream of durations
     duration_gamma: its increment
+""")
+
+ARRIVAL = dtype_of("""
+    time:           ns, when a recorded source struck
+    duration:       ns, for how long
 """)
 
 SLOT = dtype_of("""

@@ -1,6 +1,6 @@
 """Noise sources: what takes CPU time away, in the words of the kernel's osnoise tracer.
 
-Arrivals are drawn from the source's own stream and never depend on what the model does with them.
+Arrivals are drawn from the source's own stream, or were recorded: they never depend on what the model does with them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rtsim.engine.constants import (
     IN_GUEST,
     IRQ_NOISE,
     IRQ_WAKE,
+    NEVER,
     NMI,
     NOISE_DOORBELL,
     NOISE_EXIT,
@@ -25,6 +26,7 @@ from rtsim.engine.constants import (
     NOISE_SOFTIRQ,
     NONE,
     PERIODIC,
+    RECORDED,
     TR_HARDWARE,
     TR_NMI,
     TR_NOISE,
@@ -54,6 +56,8 @@ def next_arrival(s: State, source: int) -> int:
         if src.interval < 0:
             return src.last
         return src.last + sample_table(s, src.interval, draw(src.arrival_key, src.arrival_gamma, src.n))
+    if src.arrival == RECORDED:
+        return _next_recorded(s, source)
     if src.arrival == BURSTS and src.burst_left > 0:
         src.burst_left -= 1
         return src.last + (src.burst_size - 1 - src.burst_left) * src.burst_spacing
@@ -62,11 +66,35 @@ def next_arrival(s: State, source: int) -> int:
     return src.last
 
 
+@handler
+def _next_recorded(s: State, source: int) -> int:
+    """Return when `source` struck in the recording, NEVER after its last row unless it begins again."""
+    src = s.sources[source]
+    if src.n > src.rows and src.period == 0:
+        return NEVER
+    return s.arrivals[_row(s, source)].time + (src.n - 1) // src.rows * src.period
+
+
+@handler
+def _row(s: State, source: int) -> int:
+    src = s.sources[source]
+    return src.first_row + (src.n - 1) % src.rows
+
+
+@handler
+def _duration(s: State, source: int) -> int:
+    """Return how long the present arrival of `source` takes (ns)."""
+    src = s.sources[source]
+    if src.arrival == RECORDED:
+        return s.arrivals[_row(s, source)].duration
+    return sample_table(s, src.duration, draw(src.duration_key, src.duration_gamma, src.n))
+
+
 @inlined
 def strike(s: State, source: int) -> None:
     """Let `source` strike now and arm its next arrival."""
     src = s.sources[source]
-    duration = sample_table(s, src.duration, draw(src.duration_key, src.duration_gamma, src.n))
+    duration = _duration(s, source)
     calendar.arm(s, source_slot(s, source), max(next_arrival(s, source), s.m[0].now))
     trace.record(s, TR_NOISE, src.cpu if src.task < 0 else s.tasks[src.task].cpu, source, duration)
     kind = src.kind

@@ -12,7 +12,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtsim.engine.fields import CPU, JOB, KERNEL, LOCK, MACHINE, OP, SLOT, SOURCE, TASK, TIMER, TRACE, WATCH, WORST
+from rtsim.engine.fields import (
+    ARRIVAL,
+    CPU,
+    JOB,
+    KERNEL,
+    LOCK,
+    MACHINE,
+    OP,
+    SLOT,
+    SOURCE,
+    TASK,
+    TIMER,
+    TRACE,
+    WATCH,
+    WORST,
+)
 from rtsim.engine.jit import INTERPRETED
 from rtsim.engine.sched_fields import (
     CFS_RQ,
@@ -58,6 +73,7 @@ ARRAYS: dict[str, tuple[np.dtype[Any], int]] = {
     "masks": (_INT64, 2),  # (masks, AFFINITY_WORDS): what OP_AFFINITY sets
     "locks": (LOCK, 1),  # mutexes, condition variables and barriers
     "sources": (SOURCE, 1),
+    "arrivals": (ARRIVAL, 1),  # of recorded sources, one after the other
     "calendar": (SLOT, 1),
     "tables": (_INT64, 2),  # (tables, TABLE_SIZE + 1): the last column holds the value of a constant, or NONE
     "watches": (WATCH, 1),
@@ -120,6 +136,7 @@ class State:
     masks: npt.NDArray[np.int64]
     locks: npt.NDArray[Any]
     sources: npt.NDArray[Any]
+    arrivals: npt.NDArray[Any]
     calendar: npt.NDArray[Any]
     tables: npt.NDArray[np.int64]
     watches: npt.NDArray[Any]

@@ -16,7 +16,14 @@ from rtsim.inputs.cpulist import MAX_CPUS, parse_cpulist
 from rtsim.inputs.errors import InputError, at, shown
 from rtsim.inputs.files import read_text
 
-__all__ = ["InterruptCounts", "InterruptSource", "interrupt_rates", "read_interrupts", "read_irq_affinity"]
+__all__ = [
+    "InterruptCounts",
+    "InterruptSource",
+    "interrupt_rates",
+    "is_managed_name",
+    "read_interrupts",
+    "read_irq_affinity",
+]
 
 Cpus = frozenset[int]
 
@@ -67,7 +74,12 @@ class InterruptSource:
     @property
     def is_managed(self) -> bool:
         """Whether, by its name, the kernel chose its CPUs (only ``isolcpus=managed_irq`` keeps it away)."""
-        return self.is_device and _MANAGED.fullmatch(self.name) is not None
+        return self.is_device and is_managed_name(self.name)
+
+
+def is_managed_name(handler: str) -> bool:
+    """Tell whether a handler's name is that of a queue whose CPUs the kernel chooses."""
+    return _MANAGED.fullmatch(handler) is not None
 
 
 def read_interrupts(path: str | os.PathLike[str]) -> InterruptCounts:

@@ -7,15 +7,27 @@ tree_plugin.h, mm/{vmscan,compaction,ksm,khugepaged}.c of 6.1.192 and 6.12.117, 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
+from rtsim.kernel.isolation import Isolation
 from rtsim.kernel.kernel import Kernel
 
-__all__ = ["IRQ_THREAD_PRIORITY", "KTHREADS", "KernelThread", "kernel_threads"]
+__all__ = [
+    "IRQ_THREAD_PRIORITY",
+    "KTHREADS",
+    "KernelThread",
+    "Place",
+    "cpus_of_place",
+    "kernel_threads",
+    "thread_named",
+]
 
 IRQ_THREAD_PRIORITY = 50
 """SCHED_FIFO priority of a handler that runs as a thread: MAX_RT_PRIO / 2 (``sched_set_fifo``)."""
+AVOID_NOISE_SINCE = (6, 14)
+"""Since then threads of a NUMA node keep off ``nohz_full=`` CPUs (``kthread_affine_node``)."""
 
 Place = Literal["cpu", "kthread", "worker", "node", "offload"]
 
@@ -72,3 +84,31 @@ def kernel_threads(kernel: Kernel) -> tuple[KernelThread, ...]:
     """Return the threads that a kernel of this release and preemption model has."""
     series, rt = kernel.release.series, kernel.preempt == "rt"
     return tuple(thread for thread in KTHREADS if thread.since <= series < thread.until and thread.rt in (None, rt))
+
+
+def cpus_of_place(place: Place, isolation: Isolation, series: tuple[int, int]) -> frozenset[int]:
+    """Return where threads of `place` may run; those that are bound run on any CPU, each on its own."""
+    if place == "worker":
+        return isolation.worker_cpus
+    if place in ("kthread", "offload"):
+        return isolation.kthread_cpus
+    if place == "node":
+        avoided = isolation.timers_leave if series >= AVOID_NOISE_SINCE else frozenset()
+        return isolation.cpus - isolation.domain - avoided
+    return isolation.cpus
+
+
+def thread_named(source: str) -> KernelThread | None:
+    """Return the kernel thread whose work a source of noise is, by the source's name; None: it is no kernel thread's.
+
+    Examples
+    --------
+    >>> thread_named("kworker-unbound").place, thread_named("kswapd1").place, thread_named("redis")
+    ('worker', 'node', None)
+    """
+    stem = source.rstrip("0123456789")
+    for thread in KTHREADS:
+        own = re.split(r"[/{*]", thread.name)[0]
+        if source in thread.noise or stem == own or (thread.name == f"{own}*" and stem.startswith(own)):
+            return thread
+    return None

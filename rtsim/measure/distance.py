@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +85,9 @@ class Comparison:
     measured_count: int
     predicted_count: int
     censored: int
+    measured: Distribution = field(repr=False)
+    predicted: Distribution = field(repr=False)
+    """At the measured one's resolution."""
 
     @property
     def passed(self) -> bool:
@@ -181,7 +184,7 @@ def compare_distributions(
     rows.append(_row("mean", _mean(measured), (None, None), _mean(rounded), tolerances))
     return Comparison(
         rows, ks_distance(measured, rounded), wasserstein_ns(measured, rounded), measured.count, predicted.count,
-        measured.censored,
+        measured.censored, measured, rounded,
     )  # fmt: skip
 
 

@@ -13,13 +13,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rtsim.measure.distribution import Distribution
 from rtsim.measure.histogram import LogLinearHistogram
 from rtsim.report.theme import line_style, palette
 
-__all__ = ["CCDF_QUANTILES", "Data", "main_causes", "plot_causes", "plot_ccdf", "plot_histogram"]
+__all__ = ["CCDF_QUANTILES", "Data", "main_causes", "plot_causes", "plot_ccdf", "plot_histogram", "us_ticks"]
 
 Data = Distribution | LogLinearHistogram | Mapping[str, Any]
 """A distribution in any of its forms; a mapping is the result JSON's DIST."""
@@ -62,7 +63,7 @@ def plot_ccdf(data: Mapping[str, Data], *, ax: Axes | None = None, legend: bool 
         marker: dict[str, Any] = {"marker": ">", "fillstyle": "none"} if distribution.censored else {"marker": "o"}
         ax.plot(x[-1:], y[-1:], color=line.get_color(), markersize=5, linestyle="none", **marker)
     ax.set(xscale="log", yscale="log", xlabel="latency (µs)", ylabel="share of samples above")
-    _latency_ticks(ax)
+    us_ticks(ax.xaxis)
     lowest = ax.get_ylim()[0]
     names = ax.secondary_yaxis("right")
     shares = [share for share in CCDF_QUANTILES if share >= lowest]
@@ -93,13 +94,13 @@ def _ccdf_line(distribution: Distribution) -> tuple[npt.NDArray[np.float64], npt
     return x[keep], y[keep]
 
 
-def _latency_ticks(ax: Axes) -> None:
+def us_ticks(axis: Axis) -> None:
     """Label a log axis of microseconds with plain numbers, and 2 and 5 between them where there is room."""
-    low, high = ax.get_xlim()
+    low, high = axis.get_view_interval()
     decades = np.log10(high / low)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,), numticks=20))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", "\u2009")))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", "\u2009")))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plot_histogram(

@@ -73,6 +73,7 @@ def assemble(scenario: Scenario, *, trace_length: int = DEFAULT_TRACE) -> Assemb
         work.add_threads(guest)
     work.add_kernel_threads()
     work.add_host_noise()
+    work.add_recorded_noise()
     work.add_host_workload()
     for guest in guests:
         work.add_guest(guest)
@@ -122,6 +123,15 @@ class _Assembler:
     def add_host_noise(self) -> None:
         for source, cpus in self.host.noise_on(self.isolation):
             self.rows.add_noise("host", self.kernel, self.host.kernel, source, cpus)
+
+    def add_recorded_noise(self) -> None:
+        """Add what the scenario replays."""
+        replay, model = self.host.replay, self.scenario.model
+        if replay is None:
+            return
+        replay.expect_length(model.warmup + model.duration, self.scenario.source)
+        for source in self.host.recorded_on(self.isolation):
+            self.rows.add_recorded("host", self.kernel, self.host.kernel, source, replay.repeat_ns)
 
     # ---- workloads ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rtsim.inputs.cpulist import format_cpulist
 from rtsim.kernel import Isolation
-from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY, KernelThread, kernel_threads
+from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY, KernelThread, cpus_of_place, kernel_threads, thread_named
 from rtsim.profile import NoiseSource
 from rtsim.scenario.measured import is_device
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["CpuSource", "HostTask", "guards_on", "sources_on"]
 
 FAIR_SERVER_RUNTIME_NS, FAIR_SERVER_PERIOD_NS = 50_000_000, 1_000_000_000
-KTHREADS_AVOID_NOISE_SINCE = (6, 14)
-"""Since then threads of a NUMA node keep off ``nohz_full=`` CPUs (``kthread_affine_node``)."""
 
 _SOFTIRQ_THREADS = (("timer", "ktimers/{cpu}"), ("hrtimer", "ktimers/{cpu}"), ("rcu", "rcuc/{cpu}"))
 _DEVICE_SOFTIRQS = ("net", "block", "irq-poll")
@@ -67,7 +65,8 @@ def sources_on(host: Host, isolation: Isolation, cpu: int, tasks: Iterable[HostT
     """Return what can run on `cpu` of `host` under `isolation`, guards aside; each name once."""
     by_name: dict[str, CpuSource] = {}
     own = (_task(task) for task in tasks if cpu in task.cpus)
-    for found in (_noise(host, isolation, cpu), _interrupts(host, isolation, cpu), _threads(host, isolation, cpu), own):
+    noise, recorded = _noise(host, isolation, cpu), _recorded(host, isolation, cpu)
+    for found in (noise, recorded, _interrupts(host, isolation, cpu), _threads(host, isolation, cpu), own):
         for source in found:
             by_name.setdefault(source.name, source)
     return list(by_name.values())
@@ -114,6 +113,21 @@ def _noise(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSource]:
             periodic.period if periodic and shared == 1 else None, duration.mean_ns, duration.max_ns,
         )  # fmt: skip
         yield from _as_threads(host, source, cpu, threaded=is_device(noise))
+
+
+def _recorded(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSource]:
+    """Yield what is replayed; a thread that may use several CPUs is told with all it does."""
+    for replayed in host.recorded_on(isolation):
+        if cpu not in replayed.cpus:
+            continue
+        assert host.replay is not None
+        durations, seconds = replayed.arrivals[:, 1], host.replay.noise.length_ns / 1e9
+        does = "recorded" if len(replayed.cpus) == 1 else f"recorded, on one of CPUs {format_cpulist(replayed.cpus)}"
+        source = CpuSource(
+            replayed.name, replayed.kind, does, replayed.policy, replayed.priority, len(durations) / seconds, None,
+            float(durations.mean()), int(durations.max()),
+        )  # fmt: skip
+        yield from _as_threads(host, source, cpu, threaded=replayed.kind == "irq")
 
 
 def _does(noise: NoiseSource, cpus: tuple[int, ...]) -> str:
@@ -174,26 +188,20 @@ def _interrupts(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSourc
 
 def _threads(host: Host, isolation: Isolation, cpu: int) -> Iterator[CpuSource]:
     told = {noise.name for noise, cpus in host.noise_on(isolation) if cpu in cpus}
+    recorded = [thread_named(each.source) for each in host.recorded_on(isolation) if cpu in each.cpus]
     for thread in kernel_threads(host.kernel):
-        if _may_run(thread, host, isolation, cpu) and not told & set(thread.noise):
+        if _may_run(thread, host, isolation, cpu) and not told & set(thread.noise) and thread not in recorded:
             name = thread.name.format(cpu=cpu, node=host.topology.cpu(cpu).numa_node)
             policy, priority = _raised(host, name, (thread.policy, thread.priority))
             yield CpuSource(name, "thread", thread.does, policy, priority)
 
 
 def _may_run(thread: KernelThread, host: Host, isolation: Isolation, cpu: int) -> bool:
-    if thread.place == "kthread":
-        return cpu in isolation.kthread_cpus
-    if thread.place == "worker":
-        return cpu in isolation.worker_cpus
-    if thread.place == "offload":
-        return cpu in isolation.kthread_cpus and bool(isolation.rcu_nocbs - {cpu})
-    if thread.place == "node":
-        avoids = isolation.timers_leave if host.kernel.release.series >= KTHREADS_AVOID_NOISE_SINCE else frozenset()
-        return cpu not in isolation.domain | avoids
+    if thread.place == "offload" and not isolation.rcu_nocbs - {cpu}:
+        return False
     if thread.name.startswith("rcuc"):
         return cpu not in isolation.rcu_nocbs
-    return True
+    return cpu in cpus_of_place(thread.place, isolation, host.kernel.release.series)
 
 
 def _schedule(host: Host, name: str) -> tuple[str, int]:

@@ -32,6 +32,7 @@ def cpu_warnings(
         yield from _stronger(host, cpu, policy, priority, seen)
         yield from _starved(policy, priority, seen)
     yield from _slack(host, realtime=realtime)
+    yield from host.replay.noise.warnings if host.replay else ()
 
 
 def _isolation(host: Host, cpu: int) -> Iterator[str]:

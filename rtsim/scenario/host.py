@@ -14,6 +14,7 @@ from rtsim.kernel.tuned import ThreadRule, TunedProfile, read_tuned
 from rtsim.nova import ComputeHost, NovaConf
 from rtsim.profile import NoiseSource, Profile, load_profile
 from rtsim.scenario.measured import is_device, measured_noise
+from rtsim.scenario.replay import PlacedSource, Replay
 from rtsim.scenario.schema import (
     TOPOLOGY_FILES,
     HostModel,
@@ -36,7 +37,7 @@ from rtsim.topology import (
 if TYPE_CHECKING:
     from rtsim.scenario.cpu_sources import HostTask
 
-__all__ = ["Host", "kernel_of"]
+__all__ = ["Host", "is_of_ticks", "kernel_of"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Host:
     interrupts: tuple[InterruptSource, ...] = ()
     """Measured interrupts; empty: not measured."""
     memory: MemoryModel = field(default_factory=MemoryModel)
+    replay: Replay | None = None
+    """A recording that takes the place of noise."""
 
     @classmethod
     def of(cls, model: HostModel, folder: Path, source: str) -> Host:
@@ -72,15 +75,17 @@ class Host:
         tuned = _tuned(model, folder, topology)
         kernel = kernel_of(_with_tuned(model.kernel, tuned), f"{source}: host.kernel")
         masks = tuned.masks if tuned else Masks()
+        profile = load_profile(model.profile, model.profile_overrides or None, folder=folder)
         return cls(
             topology=topology,
             kernel=kernel,
-            profile=load_profile(model.profile, model.profile_overrides or None, folder=folder),
+            profile=profile,
             compute=ComputeHost.from_topology(topology, conf, None if release is None else str(release)),
             masks=_with_cpusets(masks, model, kernel, topology, f"{source}: host.cpusets"),
             thread_rules=tuned.threads if tuned else (),
             interrupts=_interrupts(model.interrupts, folder) if model.interrupts else (),
             memory=model.memory,
+            replay=Replay.of(model.replay, folder, topology.cpu_ids, kernel, profile, source) if model.replay else None,
         )
 
     @property
@@ -90,6 +95,8 @@ class Host:
 
     def noise_on(self, isolation: Isolation | None = None) -> list[tuple[NoiseSource, tuple[int, ...]]]:
         """Return the sources of noise with the CPUs they strike: the profile's, but measured devices for its own.
+
+        What a replay takes the place of is left out.
 
         Parameters
         ----------
@@ -103,11 +110,21 @@ class Host:
         """
         where = isolation or self.isolation
         placed = self.profile.noise_on(where, len(self.topology.cpu_ids))
-        found = [(source, cpus) for source, cpus in placed if self._has(source)]
-        if not self.interrupts:
+        replaced = self.replay.replaced if self.replay else ()
+        found = [
+            (source, cpus) for source, cpus in placed
+            if self._has(source) and (source.kind not in replaced or is_of_ticks(source, self.kernel))
+        ]  # fmt: skip
+        if not self.interrupts or "irq" in replaced:
             return found
         kept = [(source, cpus) for source, cpus in found if not is_device(source)]
         return kept + measured_noise(self.interrupts, self.profile, where)
+
+    def recorded_on(self, isolation: Isolation | None = None) -> list[PlacedSource]:
+        """Return what is replayed, with the CPUs it strikes; `isolation`: another one than the host's."""
+        if self.replay is None:
+            return []
+        return self.replay.placed(isolation or self.isolation, self.kernel.release.series)
 
     def _has(self, source: NoiseSource) -> bool:
         there = {
@@ -135,6 +152,11 @@ def kernel_of(model: KernelModel, source: str) -> Kernel:
         model.release, preempt=model.preempt, hz=model.hz, cmdline=model.cmdline, config=model.config,
         sysctl=model.sysctl, ablate=model.ablate, source=source,
     )  # fmt: skip
+
+
+def is_of_ticks(source: NoiseSource, kernel: Kernel) -> bool:
+    """Tell whether a source is no noise but what a softirq costs that ticks raise for ksoftirqd."""
+    return source.vector == "sched" and kernel.force_irqthreads
 
 
 def _tuned(model: HostModel, folder: Path, topology: Topology) -> TunedProfile | None:

@@ -131,6 +131,8 @@ class Result:
     """Arrivals of work that a thread, starved for long, had no room to note; more than 0 says its load is too low."""
     bounds: Mapping[str, Bound] = field(default_factory=dict)
     """Upper limits, of the tasks that have any."""
+    warnings: tuple[str, ...] = ()
+    """What makes the input incomplete or doubtful."""
 
     def task(self, name: str) -> TaskResult:
         """Return one task's result.
@@ -195,6 +197,7 @@ class Result:
             "cpus": {str(cpu): dict(account) for cpu, account in self.cpus.items()},
             "guests": {name: dict(guest) for name, guest in self.guests.items()},
             "bounds": {name: bound.to_json() for name, bound in self.bounds.items()},
+            "warnings": list(self.warnings),
         }
 
     def __repr__(self) -> str:

@@ -28,6 +28,8 @@ from rtsim.kernel.features import rule
 from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY
 from rtsim.kernel.softirqs import SOFTIRQ_VECTORS, softirq_threads
 from rtsim.profile import Arrival, DistributionEntry, IdleEntry, NoiseSource, Profile
+from rtsim.scenario.host import is_of_ticks
+from rtsim.scenario.replay import PlacedSource
 from rtsim.scenario.rules import scheduler_fields
 from rtsim.workload.policies import POLICIES
 
@@ -128,7 +130,7 @@ class Rows:
         name = f"{level}/{source.kind}/{source.name}"
         if "preempt_rt" in source.requires and kernel.preempt != "rt":
             return
-        if source.vector == "sched" and kernel.force_irqthreads:  # ticks raise it, for ksoftirqd
+        if is_of_ticks(source, kernel):
             self.builder.kernels[row]["sched_softirq"] = self.table(source.duration)
             return
         base = self.builder.kernels[row]["cpu_base"]
@@ -152,6 +154,28 @@ class Rows:
             name, NOISE_KINDS[source.kind], cpu=target, task=task, duration=self.table(source.duration),
             vector=SOFTIRQ_VECTORS.index(source.vector or "net_rx"), **self.arrival(name, source.arrival),
         )  # fmt: skip
+
+    def add_recorded(self, level: str, row: int, kernel: Kernel, source: PlacedSource, repeat_ns: int) -> None:
+        """Add a source that a trace has recorded, which begins again every `repeat_ns`; 0: never."""
+        name = f"{level}/{source.kind}/{source.name}"
+        self.builder.source(
+            name, NOISE_KINDS[source.kind], cpu=source.cpus[0], task=self._recorded_thread(name, row, kernel, source),
+            recorded=source.arrivals, period_ns=repeat_ns,
+            vector=SOFTIRQ_VECTORS.index(source.source) if source.kind == "softirq" else NONE,
+        )  # fmt: skip
+
+    def _recorded_thread(self, name: str, row: int, kernel: Kernel, source: PlacedSource) -> int:
+        """Add the thread that does a recorded source's work; return its row, NONE if it is no thread's.
+
+        Every arrival finds room, however long the thread waits.
+        """
+        if source.kind == "thread":
+            policy, priority = POLICIES[source.policy or "other"], source.priority or 0
+        elif source.kind == "irq" and kernel.force_irqthreads:
+            policy, priority = FIFO, IRQ_THREAD_PRIORITY
+        else:
+            return NONE
+        return self.builder.server(name, row, source.cpus, policy, priority, room=len(source.arrivals), kthread=1)
 
     def arrival(self, name: str, arrival: Arrival) -> dict[str, Any]:
         if arrival.periodic is not None:

@@ -19,6 +19,7 @@ __all__ = [
     "KernelModel",
     "MemoryModel",
     "OverridesModel",
+    "ReplayModel",
     "ScenarioModel",
     "TopologyModel",
     "TunedModel",
@@ -93,6 +94,26 @@ class InterruptsModel(StrictModel):
     affinity: str | None = None
 
 
+class ReplayModel(StrictModel):
+    """A recorded trace whose interrupts, softirqs and threads take the place of the profile's noise."""
+
+    trace: str = Field(min_length=1)
+    """A trace of any kind that rtsim reads, or a folder with one, such as ``rtsim record`` writes."""
+    classes: tuple[Literal["hardware", "nmi", "irq", "softirq", "thread"], ...] = (
+        "hardware", "nmi", "irq", "softirq", "thread",
+    )  # fmt: skip
+    """What is replayed; of the others the profile's noise stays, and that of hardware where the trace shows none."""
+    workload: tuple[str, ...] = ()
+    """Names or patterns (``redis*``) of threads that are no noise, beside tools that measure and vCPUs."""
+    cpus: dict[int, int] | None = None
+    """CPU of the recording: CPU of this host; CPUs that are not named are left out. By default each is itself."""
+    cmdline: str | None = None
+    """The kernel command line of the recording, whose isolation can remove nothing more; by default the one that the
+    folder holds, or none."""
+    after: Literal["refuse", "repeat"] = "refuse"
+    """Where warm-up and duration are longer than the recording: refuse to run, or begin again after each length."""
+
+
 class MemoryModel(StrictModel):
     """What the host does with its memory."""
 
@@ -114,6 +135,7 @@ class HostModel(StrictModel):
     tuned: TunedModel | None = None
     cpusets: dict[str, CpusetModel] = Field(default_factory=dict)
     interrupts: InterruptsModel | None = None
+    replay: ReplayModel | None = None
     cgroups: Literal["libvirt", "flat"] = "libvirt"
     """Of guests' threads: as libvirt makes them (``/machine.slice/NAME.scope/libvirt/vcpu0``), or none."""
     memory: MemoryModel = MemoryModel()

@@ -156,7 +156,7 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
     data = {key: value for key, value in scenario.data.items() if key != "variants"}
     return Result(
         version("rtsim"), data, tasks, cpus, guests, assembly.duration_ns, int(m["events"]), int(m["lost_jobs"]),
-        _bounds(assembly),
+        _bounds(assembly), assembly.host.replay.noise.warnings if assembly.host.replay else (),
     )  # fmt: skip
 
 

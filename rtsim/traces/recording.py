@@ -19,7 +19,7 @@ from rtsim.inputs.json import load_json
 from rtsim.traces.compressed import read_compressed
 from rtsim.traces.rtwl import CyclictestRun, RtwlTask, parse_command
 
-__all__ = ["Case", "Recording", "Repetition", "read_recording"]
+__all__ = ["Case", "Recording", "Repetition", "group_name", "read_recording"]
 
 MOUNTS = ("/sys/fs/cgroup/cpu", "/cg")
 """Where the recorded machines mount the cgroups; not part of a cgroup's name."""
@@ -48,8 +48,11 @@ class Repetition:
 
     def late_ns(self, task: str) -> int:
         """How long after `start_ns` a task was first in its own code: realtime hogs may have kept it from the CPU."""
-        told = _object(self.folder / f"{task}.json", "t0_ns", "start_ns")
-        return int(told["start_ns"]) - int(told["t0_ns"])
+        return self.began_ns(task) - self._start(task)
+
+    def began_ns(self, task: str) -> int:
+        """When a task was first in its own code."""
+        return int(_object(self.folder / f"{task}.json", "start_ns")["start_ns"])
 
     def rows(self, file: str) -> list[tuple[int, ...]]:
         """Return the lines of ``TASK.lat`` (target, latency, response) or ``TASK.gap`` (time, gap), in ns.
@@ -177,7 +180,7 @@ def _group_file(path: Path) -> dict[str, dict[str, str]]:
         words = line.split()
         if len(words) != 3:
             raise InputError(str(path), f"line {number}", f"expected PATH KEY VALUE, found {shown(line)}")
-        found.setdefault(_group_name(words[0]), {})[words[1]] = words[2]
+        found.setdefault(group_name(words[0]), {})[words[1]] = words[2]
     return found
 
 
@@ -266,7 +269,7 @@ def _group_commands(commands: Sequence[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for command in commands:
         for value, group, key in re.findall(r"echo (\S+) > (/\S+)/([a-z_.]+)", command):
-            found.setdefault(_group_name(group), {})[key] = value
+            found.setdefault(group_name(group), {})[key] = value
     return found
 
 
@@ -281,10 +284,11 @@ def _duration_ns(repetitions: Sequence[Repetition], cyclictest: bool) -> int:
 
 
 def _in_group(task: RtwlTask) -> RtwlTask:
-    return replace(task, cgroup=_group_name(task.cgroup)) if task.cgroup else task
+    return replace(task, cgroup=group_name(task.cgroup)) if task.cgroup else task
 
 
-def _group_name(path: str) -> str:
+def group_name(path: str) -> str:
+    """Return a cgroup's name, without the folder it is mounted in."""
     return next((path[len(mount) :] for mount in MOUNTS if path.startswith(f"{mount}/")), path)
 
 

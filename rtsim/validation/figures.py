@@ -17,7 +17,7 @@ from typing import Any
 from rtsim.scenario import Result
 from rtsim.traces.recording import Case, Recording, Repetition
 from rtsim.validation.placed import Placed, TaskPlaced, placed
-from rtsim.validation.scenarios import start_us
+from rtsim.validation.scenarios import begins_late, start_us
 
 __all__ = ["Figure", "Rule", "figures", "predict", "rules_of"]
 
@@ -147,9 +147,24 @@ def _latency(quantile: str) -> Callable[[Case, Repetition, str], float | None]:
     def measured(case: Case, repetition: Repetition, task: str) -> float | None:
         if task == CYCLICTEST:
             return float(repetition.cyclictest_us[quantile]) * US if repetition.cyclictest_us else None
-        return _quantile(repetition.tasks[task].get("wake_latency_ns"), quantile)
+        told = repetition.tasks[task].get("wake_latency_ns")
+        if told is None or not begins_late(case.tasks, repetition, case.task(task)):
+            return _quantile(told, quantile)
+        return _at(_own_latencies(repetition, task), quantile)
 
     return measured
+
+
+def _own_latencies(repetition: Repetition, task: str) -> list[int]:
+    """Return the latencies since a task that was kept from its start began: so does the one that is simulated."""
+    began_ns = repetition.began_ns(task)
+    return [latency for release, latency, *_ in repetition.rows(f"{task}.lat") if release >= began_ns]
+
+
+def _at(values: Sequence[int], quantile: str) -> float | None:
+    if len(values) < FEWEST_SAMPLES:
+        return None
+    return float(sorted(values)[ceil(QUANTILES[quantile] * len(values)) - 1])
 
 
 def _waking_to_run(quantile: str) -> Callable[[Case, Repetition, str], float | None]:
@@ -230,8 +245,7 @@ def _clear_waking_to_run(quantile: str) -> Callable[[Case, Repetition, str], flo
     """Return the quantile of the wake-ups that no turn of the emulator stretched."""
 
     def measured(case: Case, repetition: Repetition, task: str) -> float | None:
-        delays = sorted(_traced(repetition, task)[1].delays_ns)
-        return float(delays[ceil(QUANTILES[quantile] * len(delays)) - 1]) if len(delays) >= FEWEST_SAMPLES else None
+        return _at(_traced(repetition, task)[1].delays_ns, quantile)
 
     return measured
 

@@ -14,7 +14,7 @@ from rtsim.traces.rtwl import RtwlTask
 from rtsim.validation.replay import decisions
 from rtsim.validation.throttling import cfs_period_phase
 
-__all__ = ["LAB_PROFILE", "NATIVE_PROFILE", "scenario_of", "start_us"]
+__all__ = ["LAB_PROFILE", "NATIVE_PROFILE", "begins_late", "scenario_of", "start_us"]
 
 LAB_PROFILE = "kernel-lab"
 NATIVE_PROFILE = "recorded-vm"
@@ -98,8 +98,8 @@ def start_us(case: Case, scenario: Mapping[str, Any], task: str) -> int:
     start_us = int(written.get("delay", 0)) + (timer["period"] if timer else 0)
     repetition = case.repetitions[scenario["seed"] % len(case.repetitions)]
     recorded = next(each for each in case.tasks if each.name == task)
-    starved = any(map(_is_fifo_hog, case.tasks)) and _was_kept(repetition, recorded)
-    return start_us + (repetition.late_ns(task) // US if starved else 0)
+    waited = _was_kept(repetition, recorded) and not begins_late(case.tasks, repetition, recorded)
+    return start_us + (repetition.late_ns(task) // US if waited else 0)
 
 
 def _period_phases_us(recording: Recording, case: Case, repetition: Repetition, release_us: int) -> Mapping[str, int]:
@@ -155,11 +155,10 @@ def _begin_us(task: RtwlTask, tasks: Sequence[RtwlTask], seed: int, repetition: 
     """
     if task.kind == "hog" and task.delay_us:
         return task.delay_us
-    kept = _was_kept(repetition, task)
-    if _is_fifo_hog(task) or (kept and any(map(_is_fifo_hog, tasks))):
-        return -HOGS_BEFORE_US
-    if kept:
+    if begins_late(tasks, repetition, task):
         return repetition.late_ns(task.name) // US
+    if _is_fifo_hog(task) or _was_kept(repetition, task):
+        return -HOGS_BEFORE_US
     # Text as seed: the same numbers on every machine and for every Python.
     begin_us = random.Random(f"{task.name} {seed}").randrange(HOGS_SPREAD_US) - HOGS_BEFORE_US
     if task.kind == "per" and task.period_us <= HOGS_BEFORE_US:
@@ -167,6 +166,11 @@ def _begin_us(task: RtwlTask, tasks: Sequence[RtwlTask], seed: int, repetition: 
         begin_us += (task.delay_us - begin_us) % task.period_us
         begin_us -= task.period_us if begin_us >= task.delay_us else 0
     return begin_us
+
+
+def begins_late(tasks: Sequence[RtwlTask], repetition: Repetition, task: RtwlTask) -> bool:
+    """Tell whether a task begins in the scenario as late as it came to its own code."""
+    return _was_kept(repetition, task) and not any(map(_is_fifo_hog, tasks))
 
 
 def _is_fifo_hog(task: RtwlTask) -> bool:

@@ -189,6 +189,8 @@ def test_files_of_100_mb_are_not_read(fails, tmp_path):
         ["validate", "--measured", SMT4, "--scenario", SMT4],
         ["validate", "--measured", "data", "--scenario", SMT4],
         ["validate", "--measured", "tests/traces/fixtures/cyclictest.json", "--scenario", SMT4, "--tolerance", "p50"],
+        ["validate", "--measured", "a", "--measured", "b", "--scenario", SMT4],
+        ["validate", "--measured", "tests/traces/fixtures/cyclictest.json", "--scenario", SMT4, "--plot", "v.txt"],
         ["validate", "--measured", "tests/traces/fixtures/cyclictest.json", "--scenario", SMT4, "--unit", "ms"],
         ["validate", "--measured", "tests/traces/fixtures/cyclictest.json", "--scenario", SMT4, "--task", "nobody"],
         ["validate", "--measured", "data/measured/rtla/osnoise-hist-6.12.txt", "--scenario", SMT4],

@@ -180,6 +180,41 @@ def test_validate_reads_a_recordings_folder(rtsim, measured):
     assert "1,000 samples measured, 1,000 predicted" in out
 
 
+def test_validate_draws_and_reports(rtsim, measured, tmp_path):
+    files = [tmp_path / "v.png", tmp_path / "v.html"]
+    ended, _, _ = rtsim(
+        "validate", "--measured", measured, "--scenario", *SHORT, "--plot", files[0], "--report", files[1]
+    )
+    assert ended == 0
+    assert files[0].read_bytes().startswith(b"\x89PNG")
+    assert files[1].read_text().count("<picture>") == 1
+
+
+def test_validate_ranks_several_configurations(rtsim, measured, tmp_path):
+    later = tmp_path / "later.txt"
+    later.write_text(
+        re.sub(r"^(\d{6}) ", lambda match: f"{int(match[1]) + 100:06d} ", measured.read_text(), flags=re.M)
+    )
+    both = ["--measured", measured, "--scenario", SMT4, "--measured", later, "--scenario", SMT4]
+    ended, out, _ = rtsim("validate", *both, *SHORT[1:])
+    assert ended == 0
+    assert "cyclictest.txt (µs): 1,000 samples" in out
+    assert "Kendall's tau of the p50: +0.00 over 1 of 1 pairs" in out
+    assert re.search(r"predicted as equal: cyclictest.txt .* and later.txt", out)
+
+
+def test_validate_tells_what_is_censored(rtsim, measured):
+    lines = measured.read_text().splitlines()
+    limit = 14
+    kept = [line for line in lines if not re.match(r"\d{6} ", line) or int(line[:6]) < limit]
+    late = sum(int(line.split()[1]) for line in lines if re.match(r"\d{6} ", line) and int(line[:6]) >= limit)
+    assert late > 0
+    text = "\n".join(kept).replace("Overflows: 00000", f"Overflows: {late:05d}") + "\n"
+    measured.write_text(text.replace("Total: 000001000", f"Total: {1000 - late:09d}"))
+    _, out, _ = rtsim("validate", "--measured", measured, "--scenario", *SHORT)
+    assert f"{late} measured samples lie beyond the measured histogram, which ends at {limit} us" in out
+
+
 def test_pin_is_there(rtsim):
     ended, out, _ = rtsim("pin", "--host", "data/hosts/smt-4cpu.xml", "--flavor", "data/flavors/realtime4.json",
                           "--release", "ocata")  # fmt: skip

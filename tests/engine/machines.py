@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from rtsim.engine import constants as es
@@ -94,7 +95,7 @@ def noises(draw: st.DrawFn, cpus: int, guest_cpus: int) -> list[dict[str, Any]]:
             "lasting": draw(st.booleans()),
             "vector": draw(st.integers(0, es.VECTORS - 1)),
             "threaded": draw(st.booleans()),
-            "arrival": draw(st.sampled_from(["periodic", "renewal", "bursts"])),
+            "arrival": draw(st.sampled_from(["periodic", "renewal", "bursts", "recorded", "recorded again"])),
             "interval": [draw(st.integers(100 * US, 1 * MS)), draw(st.integers(1, 3 * MS))],
             "duration": [draw(durations), draw(long_durations)],
         }
@@ -241,6 +242,10 @@ def _add_noise(
         arrival = {"period_ns": spec["interval"][0], "phase_ns": spec["interval"][1]}
     elif spec["arrival"] == "bursts":
         arrival |= {"burst_size": 3, "burst_spacing_ns": 5 * US}
+    elif spec["arrival"].startswith("recorded"):
+        length = sum(spec["interval"])
+        arrival = {"recorded": np.array([[length // 2, spec["duration"][0]], [length // 2, spec["duration"][1]]])}
+        arrival |= {"period_ns": length} if spec["arrival"] == "recorded again" else {}
     b.source(
         f"{level}/noise{number}",
         kind,

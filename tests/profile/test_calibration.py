@@ -14,7 +14,9 @@ from rtsim.profile.calibration import calibrate
 from rtsim.profile.calibration.arrivals import fit_arrivals
 from rtsim.profile.calibration.durations import Measurements, fit_durations
 from rtsim.profile.calibration.naming import irq_of_thread, policy_of, thread_name
-from rtsim.profile.calibration.occurrences import Source, read_occurrences
+from rtsim.profile.calibration.occurrences import read_occurrences
+from rtsim.profile.calibration.sources import find_sources
+from rtsim.profile.calibration.timeline import Source
 from rtsim.profile.calibration.totals import STEPS
 from rtsim.traces.text import TextTrace
 
@@ -160,6 +162,29 @@ def test_nothing_is_told_across_lost_events():
     timeline = occurrences(cut)
     assert len(timeline.gaps_ns) == 1
     assert {(source.kind, source.name) for source in timeline.sources} == {("softirq", "net_rx")}
+
+
+THREADED = """\
+  <idle>-0       [000]     {0}.000000: irq_handler_entry: irq=24 name=eth0
+  <idle>-0       [000]     {0}.000002: irq_handler_exit: irq=24 ret=handled
+  <idle>-0       [000]     {0}.000003: sched_waking: comm=irq/24-eth0 pid=7 prio=49 target_cpu=000
+  <idle>-0       [000]     {0}.000010: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 prev_state=R ==>\
+ next_comm=irq/24-eth0 next_pid=7 next_prio=49
+  irq/24-eth0-7  [000]     {0}.000040: sched_switch: prev_comm=irq/24-eth0 prev_pid=7 prev_prio=49 prev_state=R ==>\
+ next_comm=cyclictest next_pid=9 next_prio=4
+  cyclictest-9   [000]     {0}.000050: sched_switch: prev_comm=cyclictest prev_pid=9 prev_prio=4 prev_state=S ==>\
+ next_comm=irq/24-eth0 next_pid=7 next_prio=49
+  irq/24-eth0-7  [000]     {0}.000065: sched_switch: prev_comm=irq/24-eth0 prev_pid=7 prev_prio=49 prev_state=S ==>\
+ next_comm=swapper/0 next_pid=0 next_prio=120
+"""
+
+
+def test_a_threaded_handler_is_without_the_switches_to_its_thread():
+    """Its hard part took 2 us, its thread 30 and 15, of which two switches are 4 us each."""
+    timeline = occurrences("".join(THREADED.format(second) for second in range(1, 20)))
+    (found,) = find_sources([timeline], 4_000)
+    assert (found.kind, found.name) == ("irq", "eth0")
+    assert found.duration.mean_ns == 2_000 + 30_000 + 15_000 - 2 * 4_000
 
 
 def test_threads_are_named_for_what_they_are():

@@ -80,3 +80,18 @@ def test_what_no_family_fits_is_written_as_measured(tmp_path: Path) -> None:
     (source,) = (each for each in load_profile(written[-1]).noise if each.name == "eth0")
     assert source.duration.distribution().mean_ns == pytest.approx(17_500, rel=0.05)
     assert source.load() == pytest.approx(found.profile().noise[-1].load())
+
+
+def test_a_handler_that_ran_as_a_thread_is_found_without_its_switches(tmp_path: Path) -> None:
+    profile = noisy_profile(0)
+    profile["noise"] = [
+        {"name": "eth0", "class": "irq", "cpus": "0", "arrival": {"poisson": {"rate": "500 / s"}},
+         "duration": {"constant": "30 us"}, "source": "drawn"}
+    ]  # fmt: skip
+    written = scenario_of(profile, tmp_path, 0, "1 s")
+    written["host"]["kernel"]["cmdline"] = "threadirqs"
+    (tmp_path / "trace.txt").write_text("".join(simulated_ftrace(Scenario.of(written, source="noisy"))))
+    sources = calibrate(tmp_path / "trace.txt", base=written["host"]["profile"]).sources or ()
+    (found,) = (each for each in sources if each.kind == "irq")
+    assert (found.name, found.cpus) == ("eth0", "0")
+    assert found.duration.mean_ns == pytest.approx(30_000, rel=0.05)

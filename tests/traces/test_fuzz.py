@@ -1,7 +1,9 @@
 """Damaged files are read or refused, never a traceback; ``RTSIM_FUZZ=50000`` examples a reader for a long run."""
 
 import contextlib
+import lzma
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +115,23 @@ def expect_event_columns(chunk):
         codes = chunk.column(name)
         assert ((codes == MISSING) | ((codes >= 0) & (codes < len(chunk.names)))).all()
     assert len(chunk.frame()) == np.size(chunk.column("pid"))
+
+
+@pytest.mark.parametrize(("tool", "file"), [("trace-cmd", "sched.dat"), ("perf", "perf.data")])
+def test_binary_traces_that_tools_decode(tool, file, tmp_path):
+    """Each is a process, so few of them."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+
+    @settings(FUZZ, max_examples=max(EXAMPLES // 20, 2))
+    @given(damaged([lzma.decompress((MEASURED / "trace" / f"{file}.xz").read_bytes())]))
+    def read(raw):
+        (tmp_path / "trace").write_bytes(raw)
+        with contextlib.suppress(InputError):
+            for chunk in Trace(tmp_path / "trace"):
+                expect_event_columns(chunk)
+
+    read()
 
 
 def test_bytes_of_any_kind(tmp_path):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from rtsim.inputs.errors import InputError
 from rtsim.traces.reader import read_measured
 from rtsim.traces.recorder import check, tracefs
 from rtsim.traces.trace import Trace
@@ -98,8 +99,24 @@ def test_perf(tmp_path):
 @pytest.mark.skipif(not ROOT, reason="trace-cmd needs root")
 def test_trace_cmd(tmp_path):
     ran(tmp_path, "trace-cmd", "record", "-o", "trace.dat", "-e", "sched", "sleep", "0.2")
-    binary = Trace(tmp_path / "trace.dat").frame("sched_switch")
-    text = Trace(ran(tmp_path, "trace-cmd", "report", "-i", "trace.dat")).frame("sched_switch")
+    expect_read_alike(tmp_path)
+
+
+@tool("trace-cmd")
+@pytest.mark.skipif(ABLE["events"] != "", reason=ABLE["events"] or "-")
+def test_trace_cmd_where_it_cannot_record(tmp_path):
+    """Kernels without the function tracer make ``trace-cmd record`` fail; it can still take a buffer that is full."""
+    with tracefs.tracefs() as root, tracefs.Instance(root, 8 * 1024 * 1024, os.cpu_count()) as instance:
+        instance.start()
+        time.sleep(0.2)
+        instance.stop()
+        ran(tmp_path, "trace-cmd", "extract", "-B", instance.path.name, "-o", "trace.dat")
+    expect_read_alike(tmp_path)
+
+
+def expect_read_alike(folder):
+    binary = Trace(folder / "trace.dat").frame("sched_switch")
+    text = Trace(ran(folder, "trace-cmd", "report", "-i", "trace.dat")).frame("sched_switch")
     assert len(text) == len(binary) > 10
     assert text["other_pid"].tolist() == binary["other_pid"].tolist()
 
@@ -118,3 +135,19 @@ def test_ftrace(tmp_path):
     assert frame["event"].eq("sched_switch").sum() >= 50
     waking = frame[frame["event"] == "sched_waking"]
     assert waking[["other_pid", "other_comm", "other_prio", "other_cpu"]].notna().all(axis=None)
+
+
+@tool("chromium")
+def test_perfetto_of_a_browser(tmp_path):
+    """A real Perfetto file, though of no scheduler: Chromium writes its own events with the same library."""
+    pytest.importorskip("perfetto")
+    trace = tmp_path / "trace.pftrace"
+    startup = ("--trace-startup=toplevel", "--trace-startup-duration=1", "--trace-startup-format=proto")
+    ran(
+        tmp_path, "chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+        *startup, f"--trace-startup-file={trace}", "--virtual-time-budget=2000", "--screenshot=page.png", "about:blank",
+    )  # fmt: skip
+    if not trace.is_file():
+        pytest.skip("this Chromium writes no trace of its start")
+    with pytest.raises(InputError, match="expected ftrace events in this Perfetto trace, found none"):
+        Trace(trace).frame()

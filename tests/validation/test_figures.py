@@ -159,3 +159,11 @@ def test_the_envelope_holds_all_seeds_and_a_seed_without_samples_voids_it() -> N
     assert by_key["share-2hog hog1 share"].predicted is None
     void = {figure.key: figure for figure in figures(found, case, [*runs, Unknown()])}
     assert void["share-2hog hog0 share"].predicted is None
+
+
+def test_latencies_count_from_where_a_task_that_was_kept_from_its_start_began() -> None:
+    """fa waited 1.1 s behind a realtime hog to begin, 1.2 s for its first release; then at most two slices."""
+    rows = recording("kernel-6.1-cfs-more").cases["rrhog-fifo-equal"].repetitions[0].rows("fa.lat")
+    assert rows[0][1] > 1_200 * MS
+    figure = figures_of("kernel-6.1-cfs-more", "rrhog-fifo-equal")["fa", "latency p99"]
+    assert figure.measured == (max(row[1] for row in rows[1:]),) * 2

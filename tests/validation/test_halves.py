@@ -9,33 +9,36 @@ from pathlib import Path
 import pytest
 
 from rtsim.validation.figures import Figure
-from rtsim.validation.halves import halves, misranked, predicted_half
+from rtsim.validation.halves import halves, misranked, predicted_half, quantity
 from tests.validation.recordings import HELD, NATIVE, recording
 
 QUICK = "kernel-6.1-cfs"
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in (*HELD, NATIVE) if name != QUICK]
-START = "its longest waits are those for its start behind the other hog, no steady state (data/recorded/README.md)"
-LEVELS = "most wake-ups of the other half are of tasks in cgroups, whose levels are calibrated as part of the wake-up"
-CYCLE = "not explained yet: in the recording emuA waits for vcpuA0's turns, in the model vcpuA0 for emuA's"
-OWN_TOO = "not explained yet: with the machine's own profile too"
+TURNS = "calibrated steps hold the emulator's turns of 20 us (data/recorded/README.md), which the figures leave out"
 BEYOND: Mapping[str, Mapping[str, str]] = {
-    "kernel-6.1-cfs-groups": {"cg4096per-1024x9 per latency p99": OWN_TOO},
-    "kernel-6.1-cfs-more": {"rrhog-fifo-equal fa latency p99": START},
-    "kernel-6.1-rt-more": {"rrhog-fifo-equal fa latency p99": START},
-    "kernel-6.12-eevdf-more": {"rrhog-fifo-equal fa latency p99": START},
+    "kernel-6.1-cfs-4cpu": {
+        "wake-fifo-mask2-3-fifohog2 per waking to run p99": TURNS,
+        "wake-other-mask2-3-hog2 per waking to run p99": TURNS,
+    },
+    "kernel-6.1-cfs-groups": {
+        "cg4096per-1024x9 per latency p99": "the longest of 99: its timer struck a CPU that computed 22 us late"
+    },
+    "kernel-6.12-eevdf-4cpu": {
+        "wake-fifo-mask2-3-fifohog2 per waking to run p50": TURNS,
+        "wake-fifo-mask2-3-fifohog2 per waking to run p99": TURNS,
+        "wake-other-mask2-3-hog2 per waking to run p50": TURNS,
+        "wake-other-mask2-3-hog2 per waking to run p99": TURNS,
+    },
     "kernel-6.12-eevdf-more2": {
-        "fifo2x4ms-libvirt fb latency p50": LEVELS,
-        "fifo2x4ms-libvirt fb latency p99": LEVELS,
-        "libvirt-pervcpuA-vcpuB emuA latency p50": CYCLE,
-        "libvirt-pervcpuA-vcpuB vcpuA0 latency p99": CYCLE,
-        "quota30of100-per-roothog per latency p99": OWN_TOO,
+        "quota30of100-per-roothog per latency p99": "not explained yet: with the machine's own profile too"
     },
     "kernel-6.12-rt": {
-        "emu-other-vs-vcpu-other emu latency p99": "some cycles of the queue have it: 3.5 or 5.6 ms",
-        "per1ms-other-hog1-nice-10 per latency p99": OWN_TOO,
+        "emu-other-vs-vcpu-other emu latency p99": "its fourth longest: 5.6 ms, of which the model has three or four"
     },
 }
 """Figures that are further off than asked, and what is known of why."""
+MISRANKED = {"kernel-6.12-eevdf-more2": ("quota30of100-per-roothog per latency p99",)}
+"""Those that are predicted above others that were measured above them."""
 
 
 @pytest.fixture(scope="session")
@@ -57,10 +60,11 @@ def test_the_other_half_is_predicted(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [QUICK, *SLOW])
-def test_latencies_are_ranked_as_measured(name: str, folder: Path) -> None:
-    for quantity in ("latency p50", "latency p99"):
-        figures = [figure for figure in compared(name, folder) if figure.name == quantity]
-        assert misranked(figure for figure in figures if figure.key not in BEYOND.get(name, {})) == []
+def test_all_pairs_are_ranked_as_measured(name: str, folder: Path) -> None:
+    for quantile in ("p50", "p99"):
+        asked = f"{quantity(recording(name))} {quantile}"
+        wrong = misranked(figure for figure in compared(name, folder) if figure.name == asked)
+        assert {low.key for low, _ in wrong} == {key for key in MISRANKED.get(name, ()) if key.endswith(asked)}, wrong
 
 
 @pytest.mark.parametrize("name", HELD)

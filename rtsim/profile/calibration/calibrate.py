@@ -16,10 +16,11 @@ from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import write_whole
 from rtsim.inputs.models import validate
 from rtsim.profile.calibration.durations import Fit, Measurements
-from rtsim.profile.calibration.occurrences import Timeline, read_occurrences
+from rtsim.profile.calibration.occurrences import read_occurrences
 from rtsim.profile.calibration.parts import Part, recording_parts
 from rtsim.profile.calibration.sources import FoundSource, find_sources
 from rtsim.profile.calibration.steps import MEASURED, StepReader
+from rtsim.profile.calibration.timeline import Timeline
 from rtsim.profile.calibration.totals import UNKNOWN, fit_total
 from rtsim.profile.distributions import Empirical
 from rtsim.profile.load import load_profile, profile_data
@@ -203,13 +204,13 @@ def _from_traces(
         if progress is not None:
             progress(str(part.path))
         trace = part.trace
+        steps.begin(part.levels)
         timelines.append(read_occurrences(_both(trace, steps), (*part.workload, *workload)))
         if timelines[-1].length_ns > LONGEST_NS:
             raise InputError(str(part.path), "", "expected a trace of at most a year; are its times damaged?")
-        steps.forget()
         warnings += [f"{part.path.name}: {warning}" for warning in trace.notes.warnings()]
     resolution = max(timeline.resolution_ns for timeline in timelines)
-    costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in ("wake", "timer_irq")})
+    costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in ("wake", "timer_irq", "cgroup_level")})
     schedule = costs["schedule"].mean_ns if "schedule" in costs else _mean_ns(profile, "schedule")
     sources = tuple(find_sources(timelines, schedule + _mean_ns(profile, "context_switch")))
     missing = [name for name in MEASURED if name not in costs]

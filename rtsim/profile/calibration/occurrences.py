@@ -3,6 +3,8 @@
 On each CPU, interrupts and softirqs lie on a stack above a thread. An occurrence's duration is its own: what ran on
 top of it is taken off, as osnoise does. A thread's occurrence lasts from its wake-up until it sleeps, and counts what
 it ran meanwhile; without its waking it is not counted. Where events were lost, everything under way is dropped.
+
+Read `whole`, all that threads ran is an occurrence: also from where a CPU's events begin, and up to the end.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from rtsim.profile.calibration.naming import (
     MEASURING,
@@ -21,65 +23,14 @@ from rtsim.profile.calibration.naming import (
     runs_softirqs,
     thread_name,
 )
+from rtsim.profile.calibration.timeline import Occurrences, Source, Timeline
 from rtsim.traces.events import LOST, MISSING, EventChunk
 
-__all__ = ["EVENTS", "Occurrences", "Source", "Timeline", "read_occurrences"]
+__all__ = ["EVENTS", "read_occurrences"]
 
 TOLD_WITHIN_NS = 1_000_000_000
 OF_TICK = ("TIMER", "SCHED", "HRTIMER", "RCU")
 """Softirqs that belong to the tick where a timer interrupt has raised them."""
-
-
-class Source(NamedTuple):
-    """One source of noise on one CPU; `cpu` is None for a thread that is bound to none."""
-
-    kind: str
-    name: str
-    cpu: int | None
-    policy: str | None = None
-    priority: int | None = None
-
-
-@dataclass
-class Occurrences:
-    """Of one source: when each began (ns), how long it ran itself (ns), in how many pieces, and on which CPU."""
-
-    begin_ns: list[int] = field(default_factory=list)
-    duration_ns: list[int] = field(default_factory=list)
-    pieces: list[int] = field(default_factory=list)
-    cpus: list[int] = field(default_factory=list)
-
-    def add(self, begin: int, duration: int, pieces: int, cpu: int) -> None:
-        """Append one."""
-        self.begin_ns.append(begin)
-        self.duration_ns.append(duration)
-        self.pieces.append(pieces)
-        self.cpus.append(cpu)
-
-
-@dataclass
-class Timeline:
-    """All occurrences of a trace, and the time in which it would have shown them.
-
-    ``gaps_ns`` are the times at which events were lost: nothing is known across them.
-    """
-
-    sources: dict[Source, Occurrences] = field(default_factory=dict)
-    first_ns: dict[int, int] = field(default_factory=dict)
-    """By CPU: its first event."""
-    last_ns: int = 0
-    gaps_ns: list[int] = field(default_factory=list)
-    resolution_ns: int = 1000
-
-    @property
-    def length_ns(self) -> int:
-        """From the first event to the last."""
-        return self.last_ns - min(self.first_ns.values(), default=self.last_ns)
-
-    @property
-    def cpus(self) -> tuple[int, ...]:
-        """CPUs that had events."""
-        return tuple(sorted(self.first_ns))
 
 
 @dataclass
@@ -103,19 +54,25 @@ class _Running:
 
 @dataclass
 class _Job:
-    """What a woken thread has run so far."""
+    """What a woken thread has run so far, and the CPU that it left last."""
 
     begin: int
     ran: int = 0
     pieces: int = 0
+    cpu: int = 0
 
 
 Row = tuple[int, ...]
 
 
 class _Reader:
-    def __init__(self, workload: Iterable[str]) -> None:
+    def __init__(self, workload: Iterable[str], *, whole: bool) -> None:
         self.timeline = Timeline()
+        self.whole = whole
+        self.begun: set[int] = set()
+        """CPUs whose events have begun, read `whole`."""
+        self.known: dict[int, tuple[str, int]] = {}
+        """Name and priority of each thread as it left a CPU last, read `whole`."""
         self.patterns = tuple(re.compile(fnmatch.translate(name)) for name in (*MEASURING, *workload))
         self.names: list[str] = []
         self.stacks: dict[int, list[_Frame]] = {}
@@ -131,6 +88,8 @@ class _Reader:
         """CPU and vector of softirqs that a tick has raised: its cost includes them."""
         self.handlers: dict[int, Source] = {}
         """By interrupt: the handler met last."""
+        self.now = 0
+        """Time of the last event, read `whole`."""
         self.fine = False
 
     def read(self, chunk: EventChunk) -> None:
@@ -145,8 +104,12 @@ class _Reader:
         for row in zip(*columns, strict=True):
             handler = handle.get(row[2])
             first.setdefault(row[1], row[0])
+            if self.whole and row[1] not in self.begun:
+                self._begin(*row)
             if handler is not None:
                 handler(self, *row)
+            if self.whole:
+                self.now = row[0]
         if len(chunk):
             self.timeline.last_ns = max(self.timeline.last_ns, int(chunk.column("time_ns").max()))
 
@@ -198,7 +161,7 @@ class _Reader:
         """Add what osnoise tells shortly after; damaged lines tell of other times."""
         begin, duration = rest[_START], rest[_VALUE]
         if duration >= 0 and 0 <= time - (begin + duration) <= TOLD_WITHIN_NS:
-            self.add(source, begin, duration, 1, cpu)
+            self.add(source, begin, duration, 0, cpu)
             self._take(cpu, duration)
 
     def _enter(self, kind: str, source: Source | None, time: int, cpu: int) -> None:
@@ -213,7 +176,7 @@ class _Reader:
             stack.clear()
             return
         if frame.source is not None:
-            self.add(frame.source, frame.begin, time - frame.begin - frame.taken, 1, cpu)
+            self.add(frame.source, frame.begin, time - frame.begin - frame.taken, 0, cpu)
         self._take(cpu, time - frame.begin)
 
     def _take(self, cpu: int, duration: int) -> None:
@@ -232,6 +195,31 @@ class _Reader:
         else:
             self.jobs.setdefault(pid, _Job(time))
 
+    def _begin(self, time: int, cpu: int, *rest: int) -> None:
+        """Let the thread that a CPU's first event tells of run since then."""
+        self.begun.add(cpu)
+        pid = rest[_PID]
+        if pid not in (0, MISSING):
+            self.known.setdefault(pid, (self._text(rest[_COMM]), MISSING))
+            self._runs(time, cpu, pid)
+
+    def _runs(self, time: int, cpu: int, pid: int) -> None:
+        self.running[cpu] = _Running(pid, time)
+        self.on_cpus.add(pid)
+        if self.whole:
+            self.jobs.setdefault(pid, _Job(time))
+
+    def finish(self) -> None:
+        """Take what threads have run up to the last event for occurrences."""
+        for cpu, running in self.running.items():
+            job = self.jobs.get(running.pid)
+            if job is not None:
+                job.ran += self.now - running.begin - running.taken
+                job.pieces, job.cpu = job.pieces + 1, cpu
+        for pid, job in self.jobs.items():
+            if job.pieces and pid in self.known:
+                self._ended(*self.known[pid], job, job.cpu)
+
     def switch(self, time: int, cpu: int, *rest: int) -> None:
         previous = self.running.pop(cpu, None)
         if previous is not None:
@@ -240,14 +228,15 @@ class _Reader:
             self._stops(previous, time, cpu, rest)
         self._change_stack(time, cpu, rest[_PID], rest[_OTHER_PID])
         if rest[_OTHER_PID] != 0:
-            self.running[cpu] = _Running(rest[_OTHER_PID], time)
-            self.on_cpus.add(rest[_OTHER_PID])
+            self._runs(time, cpu, rest[_OTHER_PID])
 
     def _stops(self, running: _Running, time: int, cpu: int, rest: Row) -> None:
         pid, job = running.pid, self.jobs.get(running.pid)
         if job is not None:
             job.ran += time - running.begin - running.taken
-            job.pieces += 1
+            job.pieces, job.cpu = job.pieces + 1, cpu
+        if self.whole:
+            self.known[pid] = (self._text(rest[_COMM]), rest[_PRIO])
         if self._text(rest[_STATE]).startswith("R"):
             return
         self.jobs.pop(pid, None)
@@ -285,7 +274,11 @@ class _Reader:
 
     def lost(self, time: int, *_: int) -> None:
         self.timeline.gaps_ns.append(time)
-        for under_way in (self.stacks, self.running, self.on_cpus, self.jobs, self.again, self.put_aside, self.own):
+        if self.whole:
+            self.finish()
+        for under_way in (
+            self.stacks, self.running, self.on_cpus, self.jobs, self.again, self.put_aside, self.own, self.begun,
+        ):  # fmt: skip
             under_way.clear()
 
     def _text(self, code: int) -> str:
@@ -313,16 +306,20 @@ EVENTS = tuple(_HANDLERS)
 """What is looked at; a trace may hold more."""
 
 
-def read_occurrences(chunks: Iterable[EventChunk], workload: Iterable[str] = ()) -> Timeline:
+def read_occurrences(chunks: Iterable[EventChunk], workload: Iterable[str] = (), *, whole: bool = False) -> Timeline:
     """Return what struck, from the chunks of one trace in order of time.
 
     Parameters
     ----------
     workload
         Names or patterns (``redis*``) of threads that are no noise, beside `MEASURING`.
+    whole
+        Count all that threads ran, not only what is seen from a wake-up until the thread sleeps.
     """
-    reader = _Reader(workload)
+    reader = _Reader(workload, whole=whole)
     for chunk in chunks:
         reader.read(chunk)
+    if whole:
+        reader.finish()
     reader.timeline.resolution_ns = 1 if reader.fine else 1000
     return reader.timeline

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text
+from rtsim.profile.calibration.levels import levels_of_host, levels_of_tasks
 from rtsim.traces.measured import Measured
 from rtsim.traces.reader import read_measured
-from rtsim.traces.rtwl import parse_command
+from rtsim.traces.rtwl import RtwlTask, parse_command
 from rtsim.traces.trace import Trace
 from rtsim.traces.validation import LATENCY_FILES
 
@@ -22,11 +23,15 @@ TRACES = ("trace.txt", "trace.txt.zst", "trace.dat", "perf.data")
 
 @dataclass(frozen=True)
 class Part:
-    """A trace, or the latencies that a tool measured, with the names of the threads that were measured."""
+    """A trace, or the latencies that a tool measured.
+
+    `workload` names the threads that were measured, `levels` tells how many levels of cgroups threads are in.
+    """
 
     path: Path
     measured: Measured | None = None
     workload: tuple[str, ...] = ()
+    levels: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def trace(self) -> Trace:
@@ -75,13 +80,12 @@ def _traces(folder: Path) -> Iterator[Part]:
     for place in (folder, *sorted(each for each in folder.iterdir() if each.is_dir())):
         for name in TRACES:
             if (place / name).is_file():
-                yield Part(place / name, workload=_workload(place / "cmd"))
+                tasks = _tasks(place / "cmd")
+                levels = levels_of_host(place / "host") | levels_of_tasks(tasks)
+                yield Part(place / name, workload=tuple(task.name for task in tasks), levels=levels)
                 break
 
 
-def _workload(command: Path) -> tuple[str, ...]:
+def _tasks(command: Path) -> tuple[RtwlTask, ...]:
     """Return the tasks of a recorded case."""
-    if not command.is_file():
-        return ()
-    tasks, _ = parse_command(read_text(command), str(command))
-    return tuple(task.name for task in tasks)
+    return parse_command(read_text(command), str(command))[0] if command.is_file() else ()

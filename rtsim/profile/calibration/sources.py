@@ -13,10 +13,10 @@ from scipy.stats import chi2
 from rtsim.inputs.cpulist import format_cpulist
 from rtsim.profile.calibration.arrivals import Process, fit_arrivals
 from rtsim.profile.calibration.durations import Fit, fit_durations
-from rtsim.profile.calibration.occurrences import Occurrences, Source, Timeline
+from rtsim.profile.calibration.timeline import Occurrences, Source, Timeline
 from rtsim.profile.model import CLASSES, Vector
 
-__all__ = ["FoundSource", "find_sources"]
+__all__ = ["FoundSource", "find_sources", "without_switches"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -107,11 +107,14 @@ def _instances(timelines: Sequence[Timeline], piece_ns: float) -> Iterable[_Inst
             cpus.update(seen.cpus)
             observed += max(_observed_ns(timeline, source), len(seen.begin_ns) * timeline.resolution_ns)
             stretches += _stretches(seen, timeline.gaps_ns)
-            own = np.array(seen.duration_ns, np.int64)
-            if source.kind == "thread":
-                own = np.maximum(np.rint(own - piece_ns * np.array(seen.pieces)).astype(np.int64), 0)
-            durations.append(own)
+            own, pieces = (np.array(values, np.int64) for values in (seen.duration_ns, seen.pieces))
+            durations.append(without_switches(own, pieces, piece_ns))
         yield _Instance(source, tuple(sorted(cpus)), tuple(stretches), np.concatenate(durations), observed)
+
+
+def without_switches(durations: Integers, pieces: Integers, piece_ns: float) -> Integers:
+    """Return a source's own work (ns): each stay of a thread on a CPU costs `piece_ns` beside it."""
+    return np.maximum(np.rint(durations - piece_ns * pieces).astype(np.int64), 0)
 
 
 def _observed_ns(timeline: Timeline, source: Source) -> int:

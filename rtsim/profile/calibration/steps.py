@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from rtsim.profile.calibration.durations import Fit, fit_durations
+from rtsim.profile.calibration.levels import UNKNOWN
 from rtsim.profile.calibration.naming import NICE_0
+from rtsim.profile.calibration.text import exact
 from rtsim.traces.events import MISSING, EventChunk
 
 __all__ = ["MEASURED", "StepReader"]
@@ -30,9 +32,10 @@ LOWEST_FAIR = NICE_0 - 20
 
 MEASURED = {
     "timer_irq": "hrtimer_expire_entry (now= where the trace has that clock) to sched_waking",
-    "wake": "sched_waking to local_timer_exit, on an idle CPU",
+    "cgroup_level": "sched_waking to local_timer_exit, by how many levels of cgroups the woken fair task is in",
+    "wake": "sched_waking to local_timer_exit, on an idle CPU, less cgroup_level for each level",
     "preempt_fair": "the same while a fair task ran, less wake",
-    "schedule": "local_timer_exit to sched_switch, on an idle CPU",
+    "schedule": "local_timer_exit to sched_switch, on an idle CPU, to a task in no cgroup",
     "softirq_entry": "local_timer_exit to softirq_entry",
     "tick": "local_timer_entry to the end of the interrupt and its softirqs, without wake-up, less timer_irq",
     "irq_entry": "expiry of a timer to hrtimer_expire_entry's now=, on a busy CPU",
@@ -53,6 +56,7 @@ class _Interrupt:
     tick: bool = False
     end: int = 0
     woken: int = 0
+    levels: int = 0
     softirqs_end: int = 0
     entered_softirq: bool = False
 
@@ -62,6 +66,9 @@ class StepReader:
     """Collects the steps of one or several traces, chunk by chunk, in order of time."""
 
     steps: dict[str, list[int]] = field(default_factory=dict)
+    wakeups: list[tuple[int, int, int]] = field(default_factory=list)
+    """Whether on an idle CPU, levels of cgroups above the woken task, and how long it took (ns)."""
+    _levels: Mapping[str, int] = field(default_factory=dict)
     _names: list[str] = field(default_factory=list)
     _open: dict[int, _Interrupt] = field(default_factory=dict)
     _ended: dict[int, _Interrupt] = field(default_factory=dict)
@@ -79,8 +86,9 @@ class StepReader:
             if handler is not None:
                 handler(self, *row)
 
-    def forget(self) -> None:
-        """Drop what is under way: another trace begins."""
+    def begin(self, levels: Mapping[str, int]) -> None:
+        """Begin another trace, dropping what is under way; `levels`: of cgroups above threads, by name."""
+        self._levels = levels
         for under_way in (self._open, self._ended, self._running, self._expires):
             under_way.clear()
 
@@ -92,25 +100,45 @@ class StepReader:
         resolution_ns
             Of the time stamps.
         base_ns
-            Means that are taken off where a trace does not tell them: `wake` and `timer_irq`.
+            Means that are taken off where a trace does not tell them: `wake`, `timer_irq` and `cgroup_level`.
         """
-        found = {
-            name: self._fit(name, resolution_ns)
-            for name in ("timer_irq", "wake", "schedule", "softirq_entry", "irq_entry")
-        }
-        costs = {name: fit for name, fit in found.items() if fit is not None}
-        for name, taken_off in (("preempt_fair", "wake"), ("tick", "timer_irq")):
-            less_ns = costs[taken_off].mean_ns if taken_off in costs else base_ns[taken_off]
-            fit = self._fit(name, resolution_ns, less_ns)
-            if fit is not None:
-                costs[name] = fit
+        level = self._level()
+        level_ns = base_ns["cgroup_level"] if level is None else level.mean_ns
+        steps = dict(self.steps)
+        for idle, levels, duration in self.wakeups:
+            steps.setdefault("wake" if idle else "preempt_fair", []).append(duration - round(levels * level_ns))
+        costs = {} if level is None else {"cgroup_level": level}
+        for name, taken_off in (
+            ("timer_irq", None), ("wake", None), ("schedule", None), ("softirq_entry", None), ("irq_entry", None),
+            ("preempt_fair", "wake"), ("tick", "timer_irq"),
+        ):  # fmt: skip
+            less_ns = 0.0
+            if taken_off is not None:
+                less_ns = costs[taken_off].mean_ns if taken_off in costs else base_ns[taken_off]
+            values = np.array(steps.get(name, ()), np.int64)
+            if len(values) >= FEWEST:
+                costs[name] = fit_durations(values - round(less_ns), resolution_ns, as_measured=False)
         return costs
 
-    def _fit(self, name: str, resolution_ns: int, less_ns: float = 0.0) -> Fit | None:
-        values = self.steps.get(name, [])
-        if len(values) < FEWEST:
+    def _level(self) -> Fit | None:
+        """Return what a level of cgroups adds to a wake-up: the slope over levels, idle and busy CPUs each by itself.
+
+        None where tasks of two depths were not woken `FEWEST` times each in the same state of the CPU.
+        """
+        wakeups = np.array(self.wakeups, np.float64).reshape(-1, 3)
+        apart = []
+        for idle in (0, 1):
+            own = wakeups[wakeups[:, 0] == idle, 1:]
+            if (np.unique(own[:, 0], return_counts=True)[1] >= FEWEST).sum() > 1:
+                apart.append(own - own.mean(axis=0))
+        if not apart:
             return None
-        return fit_durations(np.array(values, np.int64) - round(less_ns), resolution_ns, as_measured=False)
+        levels, durations = np.concatenate(apart).T
+        spread = levels @ levels
+        slope = max(float(levels @ durations / spread), 0.0)
+        left = durations - slope * levels
+        error = float(np.sqrt(left @ left / (len(left) - len(apart) - 1) / spread))
+        return Fit({"constant": exact(round(slope))}, "constant", len(left), slope, error, 0.0)
 
     def _add(self, name: str, duration: int) -> None:
         if 0 <= duration <= SOON_NS:
@@ -145,6 +173,8 @@ class StepReader:
             return
         irq.wakes += 1
         irq.waking, irq.woken = time, rest[_OTHER_PID]
+        fair = rest[_OTHER_PRIO] >= LOWEST_FAIR
+        irq.levels = self._levels.get(self._text(rest[_OTHER_COMM]), 0) if fair else 0
 
     def _timer_exit(self, time: int, cpu: int, *_: int) -> None:
         irq = self._open.pop(cpu, None)
@@ -154,8 +184,8 @@ class StepReader:
         self._ended[cpu] = irq
         if irq.wakes == 1 and not irq.tick and irq.waking is not None and irq.expired is not None:
             self._add("timer_irq", irq.waking - irq.expired)
-            if irq.idle or irq.fair:
-                self._add("wake" if irq.idle else "preempt_fair", time - irq.waking)
+            if (irq.idle or irq.fair) and irq.levels != UNKNOWN and time - irq.waking <= SOON_NS:
+                self.wakeups.append((irq.idle, irq.levels, time - irq.waking))
 
     def _softirq_entry(self, time: int, cpu: int, *_: int) -> None:
         irq = self._ended.get(cpu)
@@ -170,7 +200,7 @@ class StepReader:
 
     def _switch(self, time: int, cpu: int, *rest: int) -> None:
         irq = self._ended.get(cpu)
-        alone = irq is not None and irq.wakes == 1 and not irq.entered_softirq and not irq.tick
+        alone = irq is not None and irq.wakes == 1 and not irq.entered_softirq and not irq.tick and irq.levels == 0
         if irq is not None and alone and irq.idle and irq.woken == rest[_OTHER_PID]:
             self._add("schedule", time - irq.end)
         self._close(cpu)
@@ -190,8 +220,8 @@ class StepReader:
         return "" if code == MISSING else self._names[code]
 
 
-_COLUMNS = ("time_ns", "cpu", "event", "other_pid", "other_prio", "number", "name", "value_ns")
-_OTHER_PID, _OTHER_PRIO, _NUMBER, _NAME, _VALUE = range(1, 6)
+_COLUMNS = ("time_ns", "cpu", "event", "other_pid", "other_comm", "other_prio", "number", "name", "value_ns")
+_OTHER_PID, _OTHER_COMM, _OTHER_PRIO, _NUMBER, _NAME, _VALUE = range(1, 7)
 """Places behind time and CPU; 0 is the event itself."""
 
 _HANDLERS: dict[str, Callable[..., Any]] = {
