@@ -81,7 +81,7 @@ __all__ = ["Builder", "Names", "Op"]
 
 OPTIONAL_COSTS = (
     "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
-    "softirq_exit", "sched_softirq", "enqueue_remote", "timer_work", "clock_program",
+    "softirq_exit", "sched_softirq", "enqueue_remote", "timer_work", "clock_program", "lock_release",
 )  # fmt: skip
 
 JOB_RING = 256

@@ -139,7 +139,8 @@ KERNEL = dtype_of(f"""
     timer_advance_adapts: 1 = how early the timers of guests fire follows how late they have been
     preemption_timer: 1 = a running guest's timer ends guest mode itself, 0 = an interrupt of the host does
     timer_task:     emulator thread that fires the timers of this guest, -1 = KVM does
-    timer_work:     what it computes for each, under its lock
+    timer_work:     what it computes for each, under its lock, until it kicks the vCPU
+    lock_release:   what it computes then, until it frees the lock
     guest_poll_ns:  ns that an idle CPU of this guest polls at most before it halts, 0 = it halts at once
     guest_poll_grow: factor after a halt that a longer poll would have caught
     guest_poll_grow_start: ns, first poll

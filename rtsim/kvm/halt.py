@@ -12,7 +12,13 @@ from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 from rtsim.sched import core
 
-__all__ = ["adapt_guest_poll", "end_halt", "hand_timer_over", "wait"]
+__all__ = ["adapt_guest_poll", "end_halt", "hand_timer_over", "wait", "without_kvm"]
+
+
+@inlined
+def without_kvm(s: State, guest_cpu: int) -> bool:
+    """Return whether QEMU alone runs the guest: its vCPUs halt, and take interrupts, under the global lock."""
+    return s.kernels[s.cpus[guest_cpu].kernel].timer_task >= 0
 
 
 @inlined
@@ -36,8 +42,10 @@ def _may_poll(s: State, cpu: int) -> bool:
     c = s.cpus[cpu]
     t = s.tasks[c.curr]
     guest = s.kernels[s.cpus[t.guest_cpu].kernel]
-    # a guest that polls itself has asked KVM not to (MSR_KVM_POLL_CONTROL)
-    return t.halt_poll_ns > 0 and guest.guest_poll_ns == 0 and c.need_resched == 0 and c.nr_running == 1
+    # one that polls itself has asked KVM not to (MSR_KVM_POLL_CONTROL)
+    if guest.guest_poll_ns > 0 or guest.timer_task >= 0:
+        return False
+    return t.halt_poll_ns > 0 and c.need_resched == 0 and c.nr_running == 1
 
 
 @handler
@@ -45,7 +53,7 @@ def hand_timer_over(s: State, cpu: int) -> None:
     """Start an hrtimer for the guest's timer where that of the nohz_full `cpu` goes to another one."""
     task = s.cpus[cpu].curr
     t = s.tasks[task]
-    if s.kernels[s.cpus[t.guest_cpu].kernel].timer_task >= 0:
+    if without_kvm(s, t.guest_cpu):
         return
     expiry = timers.next_expiry(s, t.guest_cpu)
     if expiry != NEVER and timers.timer_target(s, cpu, expiry - t.timer_advance) != cpu:

@@ -2,6 +2,7 @@
 
 Work comes from timers and from outside (profiles), or on demand: the guest tells of a request by writing to a doorbell,
 which KVM turns into a wake-up of the thread (ioeventfd); the thread interrupts the guest when it is done (irqfd).
+Without KVM the emulator thread fires the guest's timers: it kicks the vCPU in the middle of its work, under its lock.
 """
 
 from __future__ import annotations
@@ -16,21 +17,24 @@ from rtsim.engine.constants import (
     IN_GUEST,
     IRQ_NOISE,
     IRQ_TIMER,
+    NONE,
     SLEEPING,
 )
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.random import draw, sample_table
+from rtsim.engine.random import cost, draw, sample_table
 from rtsim.engine.state import State
 from rtsim.kvm import vcpu
 from rtsim.sched import core
 
-__all__ = ["end_job", "ring_doorbell"]
+__all__ = ["end_job", "interrupt_guest", "ring_doorbell"]
 
 
 @inlined
 def end_job(s: State, cpu: int) -> None:
-    """End the job of the thread on `cpu`."""
+    """End the job of the thread on `cpu`, or the part of it up to the kick of a vCPU for its timer."""
     t = s.tasks[s.cpus[cpu].curr]
+    if _kicks(s, cpu, t.job_base + t.job_head % t.job_size):
+        return
     if t.watch >= 0 and t.release >= s.m[0].observe_from:
         observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
     job = s.jobs[t.job_base + t.job_head % t.job_size]
@@ -38,11 +42,24 @@ def end_job(s: State, cpu: int) -> None:
     if t.lock >= 0 and s.locks[t.lock].owner == s.cpus[cpu].curr:
         mutex.unlock(s, cpu, t.lock)
     if job.guest_cpu >= 0:
-        _interrupt_guest(s, cpu, job.guest_cpu, job.interrupt)
+        interrupt_guest(s, cpu, job.guest_cpu, job.interrupt)
 
 
 @handler
-def _interrupt_guest(s: State, cpu: int, guest_cpu: int, duration: int) -> None:
+def _kicks(s: State, cpu: int, row: int) -> bool:
+    """Kick the vCPU that the job `row` is for, if its timer; return whether the job goes on after that."""
+    job = s.jobs[row]
+    if job.guest_cpu < 0 or job.interrupt >= 0:
+        return False
+    guest_cpu = job.guest_cpu
+    job.guest_cpu = NONE
+    job.duration = cost(s, cpu, s.kernels[s.cpus[guest_cpu].kernel].lock_release)
+    interrupt_guest(s, cpu, guest_cpu, NONE)
+    return job.duration > 0
+
+
+@handler
+def interrupt_guest(s: State, cpu: int, guest_cpu: int, duration: int) -> None:
     """Interrupt `guest_cpu` from code of a thread on `cpu`: for a device (`duration` ns), or if negative its timer."""
     g = s.cpus[guest_cpu]
     t = s.tasks[g.carrier]

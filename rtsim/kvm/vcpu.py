@@ -12,6 +12,7 @@ from rtsim.engine.constants import (
     EXIT_EPT,
     EXIT_HLT,
     EXIT_IO,
+    EXIT_TIMER,
     HALTED,
     IN_FAULT,
     IN_GUEST,
@@ -85,6 +86,9 @@ def end_stretch(s: State, cpu: int) -> None:
             t.mode = WANTS_LOCK
         elif t.exit_reason == EXIT_EPT:
             t.mode = NEEDS_PAGE
+        elif t.exit_reason == EXIT_TIMER and halt.without_kvm(s, t.guest_cpu):
+            t.mode = WANTS_LOCK
+            t.io_left = 0
         else:
             t.mode = IN_HOST
     elif t.mode == POLLING:
@@ -105,6 +109,9 @@ def proceed(s: State, cpu: int) -> bool:
         if s.cpus[t.guest_cpu].irq_pending == 0:
             return halt.wait(s, cpu)
         halt.end_halt(s, task)
+        if halt.without_kvm(s, t.guest_cpu):
+            t.mode = WANTS_LOCK
+            t.io_left = 0
     if t.mode == WANTS_LOCK:
         if not mutex.lock_or_wait(s, cpu, t.lock):
             return False

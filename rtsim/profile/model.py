@@ -125,7 +125,7 @@ class Costs(StrictModel):
     vm_entry: CostEntry
     """Back into the guest."""
     bql_hold: CostEntry
-    """What the emulator thread computes, under QEMU's global lock, for a timer that it fires itself."""
+    """What the emulator thread computes, under QEMU's global lock, for a timer that it fires, up to the vCPU's kick."""
     page_fault: PageFault
     """What the host does for a missing page, beyond the exit: allocate, clear or copy 4k or 2m, or read from swap."""
     preempt_off: PreemptOff
@@ -136,6 +136,8 @@ class Costs(StrictModel):
     """Latency of memory on another node, over that of the own one."""
     memory_share: FactorEntry = Field(default_factory=_memory_share)
     """Share of the kernel's steps that is spent waiting for memory: what remote or contended memory makes longer."""
+    bql_release: CostEntry = Field(default_factory=_nothing)
+    """What it computes then, until it frees the lock."""
     schedule: CostEntry = Field(default_factory=_nothing)
     """From the end of an interrupt, or from blocking, to sched_switch."""
     preempt_fair: CostEntry = Field(default_factory=_nothing)

@@ -233,6 +233,7 @@ class _Assembler:
         if guest.model.timer_delivery == "emulator":
             fields["timer_task"] = self.tasks[f"{guest.name}/emulator"]
             fields["timer_work"] = self.rows.table(self.host.profile.costs.bql_hold)
+            fields["lock_release"] = self.rows.table(self.host.profile.costs.bql_release)
         return fields
 
     # ---- observation ----------------------------------------------------------------------------------------

@@ -284,7 +284,9 @@ def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Nam
         emulator = b.server("guest/emulator", host, spec["emulator_cpus"], es.OTHER, 0, lock=lock)
         kernels["guest"] = guest = _kernel(b, spec["guest_kernel"], len(vcpus))
         if spec["emulator_fires_timers"]:
-            b.kernels[guest] |= {"timer_task": emulator, "timer_work": _uniform(b, [1, 20 * US])}
+            b.kernels[guest] |= {"timer_task": emulator, "timer_work": _uniform(b, [1, 20 * US]),
+                "lock_release": _uniform(b, [0, 5 * US]),
+            }  # fmt: skip
         for i, vcpu in enumerate(vcpus):
             b.cpu(f"guest/cpu{i}", guest, carrier=vcpu)
         _add_softirq_threads(b, "guest", guest, spec["guest_kernel"])
