@@ -31,6 +31,8 @@ __all__ = ["Calibration", "calibrate"]
 
 UNSEEN = ("hardware",)
 """Classes of noise that a trace of the kernel does not show: the base's are kept."""
+BASE_STEPS = ("wake", "timer_irq", "preempt_fair", "cgroup_level")
+"""Costs that are in measured steps too, and are taken off there."""
 ALWAYS_KEPT = "context_switch, syscall_exit and what concerns guests show in no trace: the base's are kept"
 
 LONGEST_NS = 365 * 86_400 * 10**9
@@ -210,7 +212,7 @@ def _from_traces(
             raise InputError(str(part.path), "", "expected a trace of at most a year; are its times damaged?")
         warnings += [f"{part.path.name}: {warning}" for warning in trace.notes.warnings()]
     resolution = max(timeline.resolution_ns for timeline in timelines)
-    costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in ("wake", "timer_irq", "cgroup_level")})
+    costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in BASE_STEPS})
     schedule = costs["schedule"].mean_ns if "schedule" in costs else _mean_ns(profile, "schedule")
     sources = tuple(find_sources(timelines, schedule + _mean_ns(profile, "context_switch")))
     missing = [name for name in MEASURED if name not in costs]

@@ -29,18 +29,28 @@ SOON_NS = 100_000
 FEWEST = 10
 """A step met less often is left to the base."""
 LOWEST_FAIR = NICE_0 - 20
+FAIR_TICK = "tick over a fair task"
 
 MEASURED = {
     "timer_irq": "hrtimer_expire_entry (now= where the trace has that clock) to sched_waking",
     "cgroup_level": "sched_waking to local_timer_exit, by how many levels of cgroups the woken fair task is in",
     "wake": "sched_waking to local_timer_exit, on an idle CPU, less cgroup_level for each level",
-    "preempt_fair": "the same while a fair task ran, less wake",
+    "preempt_fair": "the same of fair tasks while a fair task ran, less wake",
     "schedule": "local_timer_exit to sched_switch, on an idle CPU, to a task in no cgroup",
     "softirq_entry": "local_timer_exit to softirq_entry",
-    "tick": "local_timer_entry to the end of the interrupt and its softirqs, without wake-up, less timer_irq",
+    "tick": "local_timer_entry to the end of the interrupt and its softirqs, without wake-up, less timer_irq, and "
+    "less preempt_fair where a fair task ran",
     "irq_entry": "expiry of a timer to hrtimer_expire_entry's now=, on a busy CPU",
 }
 """Costs of a profile that a trace tells, and from which step."""
+
+PARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "timer_irq": {"timer_irq": ()}, "wake": {"wake": ()}, "schedule": {"schedule": ()},
+    "softirq_entry": {"softirq_entry": ()}, "irq_entry": {"irq_entry": ()},
+    "preempt_fair": {"preempt_fair": ("wake",)},
+    "tick": {"tick": ("timer_irq",), FAIR_TICK: ("timer_irq", "preempt_fair")},
+}  # fmt: skip
+"""By cost, in an order in which they can be found: the steps it is seen in, and the costs that are in those too."""
 
 
 @dataclass
@@ -56,6 +66,7 @@ class _Interrupt:
     tick: bool = False
     end: int = 0
     woken: int = 0
+    woken_fair: bool = False
     levels: int = 0
     softirqs_end: int = 0
     entered_softirq: bool = False
@@ -100,25 +111,31 @@ class StepReader:
         resolution_ns
             Of the time stamps.
         base_ns
-            Means that are taken off where a trace does not tell them: `wake`, `timer_irq` and `cgroup_level`.
+            Means that are taken off where a trace does not tell them: `wake`, `timer_irq`, `preempt_fair` and
+            `cgroup_level`.
         """
         level = self._level()
-        level_ns = base_ns["cgroup_level"] if level is None else level.mean_ns
-        steps = dict(self.steps)
-        for idle, levels, duration in self.wakeups:
-            steps.setdefault("wake" if idle else "preempt_fair", []).append(duration - round(levels * level_ns))
         costs = {} if level is None else {"cgroup_level": level}
-        for name, taken_off in (
-            ("timer_irq", None), ("wake", None), ("schedule", None), ("softirq_entry", None), ("irq_entry", None),
-            ("preempt_fair", "wake"), ("tick", "timer_irq"),
-        ):  # fmt: skip
-            less_ns = 0.0
-            if taken_off is not None:
-                less_ns = costs[taken_off].mean_ns if taken_off in costs else base_ns[taken_off]
-            values = np.array(steps.get(name, ()), np.int64)
-            if len(values) >= FEWEST:
-                costs[name] = fit_durations(values - round(less_ns), resolution_ns, as_measured=False)
+
+        def mean_ns(name: str) -> float:
+            return costs[name].mean_ns if name in costs else base_ns[name]
+
+        steps = {**self.steps, **self._wakeup_steps(mean_ns("cgroup_level"))}
+        for name, parts in PARTS.items():
+            values = [
+                np.array(steps.get(part, ()), np.int64) - round(sum(map(mean_ns, taken_off)))
+                for part, taken_off in parts.items()
+            ]
+            if sum(map(len, values)) >= FEWEST:
+                costs[name] = fit_durations(np.concatenate(values), resolution_ns, as_measured=False)
         return costs
+
+    def _wakeup_steps(self, level_ns: float) -> dict[str, list[int]]:
+        """Return what wake-ups took beyond their levels, on an idle CPU and while a fair task ran."""
+        found: dict[str, list[int]] = {"wake": [], "preempt_fair": []}
+        for idle, levels, duration in self.wakeups:
+            found["wake" if idle else "preempt_fair"].append(duration - round(levels * level_ns))
+        return found
 
     def _level(self) -> Fit | None:
         """Return what a level of cgroups adds to a wake-up: the slope over levels, idle and busy CPUs each by itself.
@@ -173,8 +190,8 @@ class StepReader:
             return
         irq.wakes += 1
         irq.waking, irq.woken = time, rest[_OTHER_PID]
-        fair = rest[_OTHER_PRIO] >= LOWEST_FAIR
-        irq.levels = self._levels.get(self._text(rest[_OTHER_COMM]), 0) if fair else 0
+        irq.woken_fair = rest[_OTHER_PRIO] >= LOWEST_FAIR
+        irq.levels = self._levels.get(self._text(rest[_OTHER_COMM]), 0) if irq.woken_fair else 0
 
     def _timer_exit(self, time: int, cpu: int, *_: int) -> None:
         irq = self._open.pop(cpu, None)
@@ -184,7 +201,7 @@ class StepReader:
         self._ended[cpu] = irq
         if irq.wakes == 1 and not irq.tick and irq.waking is not None and irq.expired is not None:
             self._add("timer_irq", irq.waking - irq.expired)
-            if (irq.idle or irq.fair) and irq.levels != UNKNOWN and time - irq.waking <= SOON_NS:
+            if (irq.idle or (irq.fair and irq.woken_fair)) and irq.levels != UNKNOWN and time - irq.waking <= SOON_NS:
                 self.wakeups.append((irq.idle, irq.levels, time - irq.waking))
 
     def _softirq_entry(self, time: int, cpu: int, *_: int) -> None:
@@ -214,7 +231,7 @@ class StepReader:
         """Take the tick that ended last on a CPU, now that no softirq of its own can follow."""
         irq = self._ended.pop(cpu, None)
         if irq is not None and irq.tick and irq.wakes == 0:
-            self._add("tick", irq.softirqs_end - irq.begin)
+            self._add(FAIR_TICK if irq.fair else "tick", irq.softirqs_end - irq.begin)
 
     def _text(self, code: int) -> str:
         return "" if code == MISSING else self._names[code]
