@@ -30,7 +30,7 @@ def machine(cpus: int) -> Builder:
     b = Builder()
     cost = b.constant(1 * US)
     b.kernel(
-        cpus, tick_ns=4 * MS, fair=es.EEVDF, base_slice=2_800 * US, idle_exit=cost, vm_exit=[cost] * 5,
+        cpus, tick_ns=4 * MS, fair=es.EEVDF, base_slice=2_800 * US, idle_exit=cost, vm_exit=[cost] * 6,
         **dict.fromkeys(("context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi"), cost),
         **dict.fromkeys(("softirq_entry", "preempt_off", "vm_entry", "enqueue_remote"), cost),
     )  # fmt: skip

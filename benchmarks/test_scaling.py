@@ -27,7 +27,7 @@ def _machine(**kernel: int) -> Builder:
     zero = b.constant(0)
     b.kernel(
         1, tick_ns=MS, rr_ticks=25, sched_latency=6 * MS, min_granularity=750_000, wakeup_granularity=MS,
-        base_slice=750_000, vm_exit=[zero] * 5, **kernel,
+        base_slice=750_000, vm_exit=[zero] * 6, **kernel,
     )  # fmt: skip
     b.cpu("host/cpu0", 0)
     return b

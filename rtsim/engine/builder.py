@@ -24,6 +24,7 @@ from rtsim.engine.constants import (
     CAUSES,
     DEADLINE,
     FIFO,
+    FULL_SPEED,
     HISTOGRAM_BUCKETS,
     HISTOGRAMS,
     IDLE,
@@ -80,7 +81,7 @@ __all__ = ["Builder", "Names", "Op"]
 
 OPTIONAL_COSTS = (
     "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
-    "softirq_exit", "sched_softirq", "enqueue_remote",
+    "softirq_exit", "sched_softirq", "enqueue_remote", "timer_work", "clock_program", "lock_release",
 )  # fmt: skip
 
 JOB_RING = 256
@@ -88,7 +89,8 @@ KERNEL_DEFAULTS = {
     "sched_nr_latency": 8, "alt_period": 1, "run_to_parity": 1, "pick_buddy": 1, "clock_skip": 1,
     "bandwidth_slice": 5_000_000, "rt_runtime": NEVER, "rt_period": 1_000_000_000, "rt_group_sched": 0, "rr_ticks": 1,
     "fair_server_runtime": 0, "fair_server_period": 1_000_000_000, "migration_cost": 500_000, "nr_migrate": 32,
-    "ttwu_queue": 1,
+    "ttwu_queue": 1, "preemption_timer": 1, "timer_task": NONE,
+    "smt_speed": FULL_SPEED,
 }  # fmt: skip
 """What a kernel does unless it is told otherwise: its own defaults, and nothing that holds realtime tasks back."""
 DEFAULT_TRACE = 4096
@@ -196,10 +198,16 @@ class Builder:
                 "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
                 "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
+                "sibling": NONE, "speed": FULL_SPEED,
                 "capacity": CAPACITY,
             }
         )  # fmt: skip
         return len(self.cpus) - 1
+
+    def core(self, cpus: Sequence[int]) -> None:
+        """Let `cpus`, rows of `cpus`, be the threads of one core."""
+        for cpu, following in zip(cpus, [*cpus[1:], cpus[0]], strict=True):
+            self.cpus[cpu]["sibling"] = following if len(cpus) > 1 else NONE
 
     def lock(self, missing: int = 0) -> int:
         """Add a mutex, a condition variable, or a barrier at which the last of ``missing + 1`` tasks waits for none."""
@@ -252,7 +260,8 @@ class Builder:
                 "cpus": allowed, "allowed": _mask(allowed), "nr_allowed": len(allowed),
                 "next": NONE, "prev": NONE, "wake_next": NONE, "timer_cpu": NONE, "timer_next": NONE, "left": NONE,
                 "job_sampled": NONE, "mode": NOT_VCPU, "guest_cpu": NONE, "lock": NONE, "lock_next": NONE,
-                "watch": NONE, "pc": len(self.ops), "transit_next": NONE, "waker_last": NONE,
+                "watch": NONE, "pc": len(self.ops), "transit_next": NONE, "waker_last": NONE, "halted_at": NONE,
+                "timer_deadline": NONE,
                 "rr_left": self.kernels[kernel].get("rr_ticks", 1),
                 "state": RUNNABLE,
                 **fields,
@@ -339,8 +348,8 @@ class Builder:
     def source(
         self, name: str, kind: int, *, duration: int = NONE, cpu: int = NONE, task: int = NONE, locked: bool = False,
         lasting: bool = False, on_disk: bool = False, period_ns: int = 0, phase_ns: int = 0, interval: int = NONE,
-        burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = VEC_NET_RX,
-        recorded: npt.NDArray[np.int64] | None = None,
+        burst_size: int = 0, burst_spacing_ns: int = 0, vector: int = VEC_NET_RX, server: int = NONE,
+        answer: int = NONE, recorded: npt.NDArray[np.int64] | None = None,
     ) -> int:  # fmt: skip
         """Add a noise source: periodic (with `interval` as a table of jitter), or with `interval` between arrivals.
 
@@ -357,7 +366,7 @@ class Builder:
             {
                 "kind": kind, "cpu": cpu, "task": task, "locked": int(locked), "duration": duration, "vector": vector,
                 "lasting": int(lasting), "on_disk": int(on_disk),
-                "arrival": arrival, "period": period_ns, **self._rows(recorded),
+                "server": server, "answer": answer, "arrival": arrival, "period": period_ns, **self._rows(recorded),
                 "phase": phase_ns, "interval": interval, "burst_size": burst_size, "burst_spacing": burst_spacing_ns,
                 "last": 0 if period_ns else phase_ns, "arrival_key": arrival_key, "arrival_gamma": arrival_gamma,
                 "duration_key": duration_key, "duration_gamma": duration_gamma,

@@ -36,10 +36,10 @@ SLEEPING, RUNNABLE, BLOCKED = 0, 1, 2
 
 # Where a vCPU thread is (kvm/vcpu.py).
 NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED = 0, 1, 2, 3, 4, 5, 6, 7
-NEEDS_PAGE, IN_FAULT = 8, 9
+NEEDS_PAGE, IN_FAULT, POLLING = 8, 9, 10
 
 # Why a vCPU left the guest.
-EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT = 0, 1, 2, 3, 4
+EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT, EXIT_DOORBELL = 0, 1, 2, 3, 4, 5
 
 # Fair classes.
 CFS, EEVDF = 0, 1
@@ -75,6 +75,7 @@ OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ = 16, 17, 18, 19, 20
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT, NOISE_FAULT = 0, 1, 2, 3, 4, 5, 6
+NOISE_DOORBELL = 7
 PERIODIC, RENEWAL, BURSTS, RECORDED = 0, 1, 2, 3
 
 # What is asked of the engine from outside between events.
@@ -115,9 +116,10 @@ CAUSE_NAMES = (
     "vm_entry",
     "emulator",
     "memory",
+    "smt",
 )
 (C_HARDWARE, C_IRQ, C_SOFTIRQ, C_IDLE_EXIT, C_PREEMPT_OFF, C_SWITCH, C_TIMER_SLACK,
- C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY) = range(len(CAUSE_NAMES))  # fmt: skip
+ C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY, C_SMT) = range(len(CAUSE_NAMES))  # fmt: skip
 CAUSES = len(CAUSE_NAMES)
 
 HISTOGRAM_BUCKETS = 2048 + 36 * 1024
@@ -128,6 +130,8 @@ H_LATENCY, H_WAKING, H_RUN, H_RESPONSE = range(4)
 RATES = (4, 32, 128, 512, 896)
 """Rates at which the buckets of interruptions leak, in `RATE_UNIT`."""
 RATE_UNIT = 1024
+FULL_SPEED = 1024
+"""Speed of a CPU that has its core to itself."""
 
 IDLE_STATES = 8
 AFFINITY_WORDS = 8

@@ -7,7 +7,7 @@ for its next exit, or for the tick, which makes it an ordinary one (`rtsim.sched
 
 from __future__ import annotations
 
-from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, softirq, switch, trace
+from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, smt, softirq, switch, trace
 from rtsim.engine.constants import (
     BASE,
     EXIT_EPT,
@@ -35,7 +35,7 @@ from rtsim.engine.constants import (
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
-from rtsim.kvm import memory, vcpu
+from rtsim.kvm import memory, polling, vcpu
 from rtsim.sched import core
 
 __all__ = ["at_base", "end_level", "end_stretch", "see_resched"]
@@ -53,6 +53,8 @@ def end_stretch(s: State, cpu: int) -> None:
         _finish_switch(s, cpu)
     elif c.bottom == IDLE_EXIT:
         _leave_idle(s, cpu)
+    elif c.bottom == IDLE:
+        _halt(s, cpu)
     else:
         _end_section(s, cpu)
 
@@ -139,6 +141,8 @@ def _finish_switch(s: State, cpu: int) -> None:
     c.switched_ns = c.task_ns
     if c.curr < 0:
         c.bottom = IDLE
+        if c.sibling >= 0:
+            smt.set_busy(s, cpu, 0)
     else:
         c.bottom = TASK_RUNS
         t = s.tasks[c.curr]
@@ -179,7 +183,7 @@ def at_base(s: State, cpu: int) -> None:
         execution.resume(s, cpu)
     elif c.irq_pending != 0:
         interrupts.take_irq(s, cpu)
-    elif c.need_resched != 0 and _may_preempt(s, cpu) and _schedule(s, cpu):
+    elif c.need_resched != 0 and not polling.gives_way(s, cpu) and _may_preempt(s, cpu) and _schedule(s, cpu):
         return
     elif c.curr < 0:
         _idle(s, cpu)
@@ -205,12 +209,22 @@ def _interrupts_off(s: State, cpu: int) -> bool:
 
 @handler
 def _idle(s: State, cpu: int) -> None:
-    """Idle; the vCPU of a guest CPU halts."""
-    s.cpus[cpu].idle_from = s.m[0].now
-    execution.begin_base(s, cpu, IDLE, NEVER)
-    carrier = s.cpus[cpu].carrier
-    if carrier >= 0:
-        vcpu.leave_guest(s, s.tasks[carrier].cpu, EXIT_HLT)
+    """Idle; the vCPU of a guest CPU halts, unless the guest polls, or polls first."""
+    c = s.cpus[cpu]
+    c.idle_from = s.m[0].now
+    if c.carrier < 0 or idle.polls(s, cpu):
+        execution.begin_base(s, cpu, IDLE, NEVER)
+    elif c.poll_limit > 0:
+        execution.begin_base(s, cpu, IDLE, smt.work_in(s, cpu, c.poll_limit))
+    else:
+        _halt(s, cpu)
+
+
+@handler
+def _halt(s: State, guest_cpu: int) -> None:
+    """Let the vCPU of an idle guest CPU halt."""
+    execution.begin_base(s, guest_cpu, IDLE, NEVER)
+    vcpu.leave_guest(s, s.tasks[s.cpus[guest_cpu].carrier].cpu, EXIT_HLT)
 
 
 @handler

@@ -8,7 +8,7 @@ exit, in another interrupt.
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, observe, rtsl
+from rtsim.engine import calendar, observe, rtsl, smt
 from rtsim.engine.constants import BASE, NEVER, NONE, SOFTIRQ
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
@@ -25,7 +25,7 @@ def suspend(s: State, cpu: int) -> None:
         rtsl.begin_interruption(s, cpu)
     end = calendar.slot_time(s, cpu)
     if end != NEVER:
-        c.left[c.level] = end - s.m[0].now
+        c.left[c.level] = smt.work_in(s, cpu, end - s.m[0].now)
         calendar.disarm(s, cpu)
 
 
@@ -37,7 +37,7 @@ def resume(s: State, cpu: int) -> None:
     if left in (NEVER, NONE):
         calendar.disarm(s, cpu)
     else:
-        calendar.arm(s, cpu, s.m[0].now + left)
+        calendar.arm(s, cpu, s.m[0].now + smt.time_for(s, cpu, left))
 
 
 @inlined
@@ -58,7 +58,7 @@ def enter_level(s: State, cpu: int, level: int, work: int) -> None:
         c.left[level] += work
         return
     if c.level == level and level != BASE:
-        calendar.arm(s, cpu, calendar.slot_time(s, cpu) + work)
+        calendar.arm(s, cpu, calendar.slot_time(s, cpu) + smt.time_for(s, cpu, work))
         return
     suspend(s, cpu)
     c.level = level

@@ -88,6 +88,7 @@ KERNEL = dtype_of(f"""
     yield_forfeits: 1 = EEVDF: sched_yield gives the rest of the request up
     clock_skip:     1 = schedule() goes on with the clock of the wake-up that asked for it
     irq_time_accounting: 1 = tasks are not charged for interrupts
+    steal_accounting: 1 = tasks of a guest are not charged for time in which its vCPU waited for a CPU
     bandwidth_slice: ns, run time a queue draws from its group at once
     rt_runtime:     ns of each period that realtime tasks may run, NEVER = unlimited
     rt_period:      ns
@@ -117,6 +118,7 @@ KERNEL = dtype_of(f"""
     timer_irq:      hrtimer interrupt
     tick:           tick handler
     hrtimer_program: what a task computes to arm the timer it sleeps on
+    clock_program:  programming the clock event device at the end of its interrupt
     wake:           one wake-up in an interrupt
     enqueue_remote: queueing a task that another CPU has woken
     ipi:            flight of a reschedule interrupt
@@ -128,7 +130,21 @@ KERNEL = dtype_of(f"""
     cgroup_level:   one level of a fair task: queueing it, taking it off, switching to or from it, its tick
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
-    vm_exit[5]:     VM exit by reason
+    vm_exit[6]:     VM exit by reason
+    smt_speed:      of FULL_SPEED, how fast a CPU works while a task has another one of its core
+    halt_poll_ns:   ns that a halted vCPU polls at most, 0 = never
+    halt_poll_grow: factor after a halt that a longer poll would have caught, 0 = none
+    halt_poll_grow_start: ns, first poll
+    halt_poll_shrink: divisor after a halt longer than any poll, 0 = back to none
+    timer_advance_adapts: 1 = how early the timers of guests fire follows how late they have been
+    preemption_timer: 1 = a running guest's timer ends guest mode itself, 0 = an interrupt of the host does
+    timer_task:     emulator thread that fires the timers of this guest, -1 = KVM does
+    timer_work:     what it computes for each, under its lock, until it kicks the vCPU
+    lock_release:   what it computes then, until it frees the lock
+    guest_poll_ns:  ns that an idle CPU of this guest polls at most before it halts, 0 = it halts at once
+    guest_poll_grow: factor after a halt that a longer poll would have caught
+    guest_poll_grow_start: ns, first poll
+    guest_poll_shrink: divisor after a halt longer than any poll, 0 = back to none
     irq_thread_hard: hard part of an interrupt whose handler is a thread
     ktimers:        a run of ktimers, beyond the wake-ups it does
     preempt:        preemption model
@@ -154,6 +170,7 @@ CPU = dtype_of(f"""
     irq_read:       ns, clock as hrtimer_interrupt read it last; -1 = not yet
     irq_entered:    ns, its first reading
     irq_retries:    further readings
+    irq_programming: ns, what programming the clock will take that is not in a stretch yet
     hang_until:     ns, no clock event before: the last hrtimer_interrupt gave up
     irq_noise:      ns, durations of pending device interrupts
     softirq_pending: bits: vectors raised
@@ -184,6 +201,10 @@ CPU = dtype_of(f"""
     bucket[{len(RATES)}]: ns times RATE_UNIT, level of the bucket that leaks at each of RATES
     bucket_most[{len(RATES)}]: its highest
     idle_from:      ns, since when it idles
+    sibling:        next CPU of its core, in a ring; -1 = alone
+    busy:           1 = a task has it
+    speed:          of FULL_SPEED, how fast it works
+    poll_limit:     ns that it polls before it halts, in a guest
     tick_at:        ns, next tick, NEVER = stopped
     tick_queued:    ns, when the tick's timer was queued
     nohz_full:      1 = tick stops with a single runnable task
@@ -289,6 +310,11 @@ TASK = dtype_of(f"""
     fault_work:     ns, vCPU: what the host computes for them
     page_ins:       vCPU: pages it misses and has not yet touched that are on disk
     page_in_wait:   ns, vCPU: how long reading them takes
+    halt_poll_ns:   ns, vCPU: how long it polls when it halts next
+    halted_at:      ns, vCPU: since when it is halted, -1 = it is not
+    timer_advance:  ns, vCPU: how early its guest's timer fires
+    timer_deadline: ns, vCPU: expiry of a timer that has fired and that the guest has not been entered for, -1 none
+    timer_job:      1 = vCPU: the emulator has yet to tell of an expiry
     lock:           lock of its guest, -1 none
     lock_next:      link among the waiters of a lock
     rr_left:        ticks left of a round-robin slice
@@ -296,6 +322,9 @@ TASK = dtype_of(f"""
     watch:          row of `watches`, -1 not observed
     waking_at:      ns of the last wake-up
     run_from:       ns of the last switch to it
+    off_at:         ns, when it left its CPU or, if later, was queued; -1 = it is on one
+    run_delay:      ns that it waited on a queue
+    slept:          ns that it was neither on a CPU nor on a queue
     waits_for_lock: 1 = among the waiters of a mutex
     cpu_ns:         ns on a CPU
     wakeups:        count
@@ -325,6 +354,8 @@ JOB = dtype_of("""
     arrival:        ns
     duration:       ns
     locked:         1 = done under the task's lock
+    guest_cpu:      guest CPU to interrupt when it is done, -1 none
+    interrupt:      ns, that interrupt of a device, -1 = of its timer
 """)
 
 LOCK = dtype_of("""
@@ -338,6 +369,8 @@ SOURCE = dtype_of("""
     kind:           what an arrival does
     cpu:            where; -1 = on all host CPUs at the same instant
     task:           thread or vCPU it concerns, -1 none
+    server:         thread that a doorbell wakes
+    answer:         table of the interrupt by which it answers
     locked:         job is done under the lock
     lasting:        of page faults: 1 = a page missing is found missing later, 0 = only code that runs now touches it
     on_disk:        of page faults: 1 = the page is read from disk, the vCPU sleeps

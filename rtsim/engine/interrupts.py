@@ -7,7 +7,7 @@ reschedules once, when the last of them is over (`rtsim.engine.entry`).
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, execution, idle, observe, rtsl, sched_timers, softirq, timers, trace
+from rtsim.engine import calendar, execution, idle, jobs, observe, rtsl, sched_timers, softirq, timers, trace
 from rtsim.engine.constants import (
     BASE,
     EXIT_EXTERNAL,
@@ -22,6 +22,7 @@ from rtsim.engine.constants import (
     IRQ_WAKE,
     NEVER,
     NONE,
+    POLLING,
     SLEEPING,
     SOFTIRQ,
     TASK_RUNS,
@@ -36,10 +37,10 @@ from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
 from rtsim.engine.timers import HARD_BASE, SOFT_BASE
-from rtsim.kvm import vcpu
+from rtsim.kvm import lapic, polling, vcpu
 from rtsim.sched import core
 
-__all__ = ["deliver", "expire_clock", "next_stretch", "note_wake", "take_irq", "wake_from_irq"]
+__all__ = ["deliver", "expire_clock", "fire_in_emulator", "next_stretch", "note_wake", "take_irq", "wake_from_irq"]
 
 OVER = -1
 """Of `next_stretch`: nothing is left to do."""
@@ -51,17 +52,24 @@ def deliver(s: State, cpu: int, bits: int) -> None:
     c = s.cpus[cpu]
     c.irq_pending |= bits
     if c.executing == 1:
-        if c.carrier >= 0 and bits & IRQ_TIMER:
-            vcpu.leave_guest(s, s.tasks[c.carrier].cpu, EXIT_TIMER)  # the preemption timer expired
-        else:
-            _take_when_possible(s, cpu)
-        return
-    carrier = s.tasks[c.carrier]
-    if carrier.mode == HALTED and note_wake(s, c.carrier):
-        rtsl.begin_interruption(s, cpu)
-        observe.open_watch(s, c.carrier, s.m[0].now, 0)
-        s.cpus[carrier.cpu].irq_pending |= IRQ_WAKE
-        _take_when_possible(s, carrier.cpu)
+        _take_when_possible(s, cpu)
+    else:
+        _end_halt(s, cpu)
+
+
+@handler
+def _end_halt(s: State, guest_cpu: int) -> None:
+    """Bring the vCPU of `guest_cpu`, if that has halted, back to enter the guest."""
+    task = s.cpus[guest_cpu].carrier
+    t = s.tasks[task]
+    if t.mode == POLLING:
+        rtsl.begin_interruption(s, guest_cpu)
+        polling.end_poll(s, t.cpu)
+    elif t.mode == HALTED and note_wake(s, task):
+        rtsl.begin_interruption(s, guest_cpu)
+        observe.open_watch(s, task, s.m[0].now, 0)
+        s.cpus[t.cpu].irq_pending |= IRQ_WAKE
+        _take_when_possible(s, t.cpu)
 
 
 @handler
@@ -147,9 +155,14 @@ def _next_action(s: State, cpu: int) -> int:
     c = s.cpus[cpu]
     if c.irq_serving & IRQ_TIMER:
         took = _hrtimer_interrupt(s, cpu)
-        if took != OVER:
+        if took == OVER:
+            c.irq_serving &= ~IRQ_TIMER
+            took = 0
+        elif c.irq_programming == 0 or timers.may_expire(s, cpu, c.irq_read, s.m[0].now + took + c.irq_programming):
             return took
-        c.irq_serving &= ~IRQ_TIMER
+        took += c.irq_programming  # nothing comes between the last action and that: one stretch
+        c.irq_programming = 0
+        return took
     if c.irq_serving & IRQ_NOISE:
         c.irq_serving &= ~IRQ_NOISE
         took = c.irq_noise
@@ -180,6 +193,7 @@ def _hrtimer_interrupt(s: State, cpu: int) -> int:
     if c.irq_read == NONE:
         c.irq_read = c.irq_entered = now
         c.irq_retries = 0
+        c.irq_programming = cost(s, cpu, s.kernels[c.kernel].clock_program)
     while True:
         if c.sched_timer_at <= c.irq_read and c.sched_timer_at <= timers.next_expiry(s, cpu):
             core.run_sched_timer(s, sched_timers.pop_expired(s, cpu))
@@ -220,20 +234,57 @@ def _tick(s: State, cpu: int) -> int:
 def expire_clock(s: State, cpu: int) -> None:
     """Let the clock event device of `cpu` interrupt it.
 
-    The samples of all tasks whose timers expire now begin, however long the interrupt may be delayed.
+    The samples of all tasks whose timers expire now begin, however long the interrupt may be delayed; in a guest, those
+    of timers that KVM lets fire early are opened for when they expire.
     """
-    following = min(_open_expired(s, cpu, HARD_BASE), _open_expired(s, cpu, SOFT_BASE))
+    early = timers.advance(s, cpu)
+    following = min(_open_expired(s, cpu, HARD_BASE, early), _open_expired(s, cpu, SOFT_BASE, early))
     if following != NEVER:
-        calendar.arm(s, timers.timer_slot(s, cpu), following)
-    deliver(s, cpu, IRQ_TIMER)
+        calendar.arm(s, timers.timer_slot(s, cpu), following - early)
+    if s.cpus[cpu].carrier < 0:
+        deliver(s, cpu, IRQ_TIMER)
+    elif not lapic.is_raised(s, cpu):
+        _fire_guest_timer(s, cpu)
 
 
 @handler
-def _open_expired(s: State, cpu: int, base: int) -> int:
-    """Begin the samples of the tasks whose timers of `base` expire now; return when the next one does."""
+def _fire_guest_timer(s: State, guest_cpu: int) -> None:
+    """Let the timer of `guest_cpu` fire on the host, in KVM or, without it, in QEMU's main loop."""
+    g = s.cpus[guest_cpu]
+    t = s.tasks[g.carrier]
+    if s.kernels[g.kernel].timer_task >= 0:
+        fire_in_emulator(s, guest_cpu)
+        return
+    lapic.note_fired(s, guest_cpu)
+    if g.executing == 0:
+        if t.timer_cpu < 0:
+            _end_halt(s, guest_cpu)
+        else:  # an hrtimer of the host wakes it
+            rtsl.begin_interruption(s, guest_cpu)
+    elif s.kernels[t.kernel].preemption_timer == 1:
+        vcpu.leave_guest(s, t.cpu, EXIT_TIMER)
+    else:
+        deliver(s, t.cpu, IRQ_TIMER)
+
+
+@handler
+def fire_in_emulator(s: State, guest_cpu: int) -> None:
+    """Give QEMU's main loop the work of firing the timer of `guest_cpu`."""
+    g = s.cpus[guest_cpu]
+    emulator = s.kernels[g.kernel].timer_task
+    s.tasks[g.carrier].timer_job = 1
+    work = cost(s, s.tasks[emulator].cpu, s.kernels[g.kernel].timer_work)
+    jobs.add_job(s, emulator, work, 1, guest_cpu, NONE)
+    wake_from_irq(s, emulator)
+
+
+@handler
+def _open_expired(s: State, cpu: int, base: int, early: int) -> int:
+    """Open the samples of tasks whose timers of `base` expire up to `early` ns from now; return when the next does."""
     now = s.m[0].now
     task = s.cpus[cpu].timer_head[base]
-    while task >= 0 and s.tasks[task].timer_hard <= now:
-        observe.open_watch(s, task, s.tasks[task].timer_soft, now - s.tasks[task].timer_soft)
+    while task >= 0 and s.tasks[task].timer_hard <= now + early:
+        soft = s.tasks[task].timer_soft
+        observe.open_watch(s, task, soft, max(now, s.tasks[task].timer_hard) - soft)
         task = s.tasks[task].timer_next
     return s.tasks[task].timer_hard if task >= 0 else NEVER

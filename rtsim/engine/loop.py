@@ -16,8 +16,8 @@ rank  kind of slot           entity
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, entry, interrupts, noise, observe, program, timers
-from rtsim.engine.constants import ACT_IRQ, ACT_JOB, ACT_NOTHING, ACT_START, ACT_WAKE, IRQ_NOISE, SLEEPING
+from rtsim.engine import calendar, entry, interrupts, jobs, noise, observe, timers
+from rtsim.engine.constants import ACT_IRQ, ACT_JOB, ACT_NOTHING, ACT_START, ACT_WAKE, IRQ_NOISE, NONE, SLEEPING
 from rtsim.engine.jit import entry_point, handler
 from rtsim.engine.start import start_tasks
 from rtsim.engine.state import State
@@ -64,7 +64,7 @@ def _act(s: State) -> None:
     elif action == ACT_WAKE:
         _wake_early(s, m.action_entity)
     elif action == ACT_JOB:
-        program.add_job(s, m.action_entity, m.action_value, 0)
+        jobs.add_job(s, m.action_entity, m.action_value, 0, NONE, 0)
         interrupts.wake_from_irq(s, m.action_entity)
     elif action == ACT_IRQ:
         s.cpus[m.action_entity].irq_noise += m.action_value

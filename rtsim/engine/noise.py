@@ -17,12 +17,14 @@ from rtsim.engine.constants import (
     IRQ_WAKE,
     NEVER,
     NMI,
+    NOISE_DOORBELL,
     NOISE_EXIT,
     NOISE_FAULT,
     NOISE_HARDWARE,
     NOISE_IRQ,
     NOISE_NMI,
     NOISE_SOFTIRQ,
+    NONE,
     PERIODIC,
     RECORDED,
     TR_HARDWARE,
@@ -30,10 +32,10 @@ from rtsim.engine.constants import (
     TR_NOISE,
 )
 from rtsim.engine.jit import handler, inlined
-from rtsim.engine.program import add_job
+from rtsim.engine.jobs import add_job
 from rtsim.engine.random import cost, draw, sample_table
 from rtsim.engine.state import State
-from rtsim.kvm import memory, vcpu
+from rtsim.kvm import memory, threads, vcpu
 
 __all__ = ["next_arrival", "source_slot", "strike"]
 
@@ -111,10 +113,12 @@ def strike(s: State, source: int) -> None:
         interrupts.deliver(s, src.cpu, IRQ_NOISE)
     elif kind == NOISE_EXIT:
         _exit_to_qemu(s, src.task, duration)
+    elif kind == NOISE_DOORBELL:
+        threads.ring_doorbell(s, source, duration)
     elif kind == NOISE_FAULT:
         _miss_page(s, source, duration)
     else:
-        add_job(s, src.task, duration, src.locked)
+        add_job(s, src.task, duration, src.locked, NONE, 0)
         interrupts.wake_from_irq(s, src.task)
 
 
@@ -124,7 +128,7 @@ def _interrupt(s: State, cpu: int, thread: int, duration: int) -> None:
     bits = IRQ_NOISE
     if thread >= 0:
         hard = min(duration, cost(s, cpu, s.kernels[s.cpus[cpu].kernel].irq_thread_hard))
-        add_job(s, thread, duration - hard, 0)
+        add_job(s, thread, duration - hard, 0, NONE, 0)
         duration = hard
         if interrupts.note_wake(s, thread):
             bits |= IRQ_WAKE

@@ -19,6 +19,7 @@ from rtsim.engine.constants import (
     C_IRQ,
     C_MEMORY,
     C_PREEMPT_OFF,
+    C_SMT,
     C_SOFTIRQ,
     C_SWITCH,
     C_TIMER_SLACK,
@@ -26,6 +27,7 @@ from rtsim.engine.constants import (
     C_VM_EXIT,
     CAUSES,
     EXIT_EPT,
+    FULL_SPEED,
     H_LATENCY,
     HARDWARE,
     HISTOGRAM_BUCKETS,
@@ -54,10 +56,12 @@ __all__ = [
     "account",
     "attach",
     "bucket_index",
+    "charge_slowness",
     "charge_stretch",
     "close_watch",
     "count_value",
     "detach",
+    "drop_watch",
     "follow",
     "hand_over",
     "open_watch",
@@ -130,10 +134,26 @@ def _begin_gap(s: State, cpu: int, task: int) -> None:
 
 @handler
 def _charge_watches(s: State, cpu: int, stretch: int) -> None:
+    """Charge every sample on `cpu` its part of `stretch`: one may begin in it, or later."""
     watch = s.cpus[cpu].watch_head
     while watch >= 0:
-        _charge(s, watch, _cause(s, cpu, watch), stretch)
+        part = min(stretch, s.m[0].now - s.watches[watch].since)
+        if part > 0:
+            if s.cpus[cpu].speed != FULL_SPEED:
+                part -= charge_slowness(s, cpu, watch, part)
+            _charge(s, watch, _cause(s, cpu, watch), part)
         watch = s.watches[watch].next
+
+
+@handler
+def charge_slowness(s: State, cpu: int, watch: int, stretch: int) -> int:
+    """Charge and return how much less `cpu` would have needed in `stretch` ns with its core to itself (ns)."""
+    c = s.cpus[cpu]
+    if c.level == HARDWARE or (c.level == BASE and c.bottom in (IDLE, IDLE_EXIT)):
+        return 0
+    lost = stretch - stretch * c.speed // FULL_SPEED
+    _charge(s, watch, C_SMT, lost)
+    return lost
 
 
 @handler
@@ -227,7 +247,7 @@ def _unlink(s: State, watch: int) -> None:
     if w.next >= 0:
         s.watches[w.next].prev = w.prev
     w.cpu = -1
-    w.since = s.m[0].now
+    w.since = max(w.since, s.m[0].now)
 
 
 @handler
@@ -261,8 +281,8 @@ def _release(s: State, watch: int) -> None:
     if w.cpu >= 0:
         detach(s, watch)
     else:
-        _charge(s, watch, C_EMULATOR, s.m[0].now - w.since)
-        w.since = s.m[0].now
+        _charge(s, watch, C_EMULATOR, max(s.m[0].now - w.since, 0))
+        w.since = max(w.since, s.m[0].now)
 
 
 @handler
@@ -279,20 +299,34 @@ def follow(s: State, task: int) -> None:
 
 @inlined
 def open_watch(s: State, task: int, release: int, slack: int) -> None:
-    """Begin a sample of `task`: released at `release`, `slack` ns of the wait so far are the timer's."""
+    """Begin a sample of `task`: released at `release`, of the wait the first `slack` ns are the timer's.
+
+    A sample may be opened before it begins; it is opened anew if its task is woken before.
+    """
     watch = s.tasks[task].watch
-    if watch < 0 or s.watches[watch].open == 1:
+    if watch < 0:
         return
     w = s.watches[watch]
-    now = s.m[0].now
+    if w.open == 1:
+        if w.since <= s.m[0].now:
+            return
+        drop_watch(s, watch)
     w.open = 1
     w.release = release
-    w.since = now
+    w.since = release + slack
     offset = CAUSES if s.cpus[s.tasks[task].cpu].carrier >= 0 else 0
     _charge(s, watch, C_TIMER_SLACK + offset, slack)
     cpu = _charging_cpu(s, s.tasks[task].cpu)
     if cpu >= 0:
         attach(s, watch, cpu)
+
+
+@handler
+def drop_watch(s: State, watch: int) -> None:
+    """Take back the sample of `watch`, which has not begun."""
+    detach(s, watch)
+    s.watches[watch].open = 0
+    _clear(s, watch)
 
 
 @handler
@@ -350,10 +384,16 @@ def _close(s: State, task: int, end: int) -> None:
         count_value(s, watch, H_LATENCY, latency)
         if w.worst_count < WORST_SAMPLES or latency > w.worst_least:
             _keep_worst(s, watch, latency)
+    _clear(s, watch)
+    trace.record(s, TR_SAMPLE, s.tasks[task].cpu, task, latency)
+
+
+@handler
+def _clear(s: State, watch: int) -> None:
+    w = s.watches[watch]
     for i in range(w.touched):
         s.causes[watch, s.touched[watch, i]] = 0
     w.touched = 0
-    trace.record(s, TR_SAMPLE, s.tasks[task].cpu, task, latency)
 
 
 @handler

@@ -28,7 +28,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, rtsl, softirq, timers
+from rtsim.engine import execution, jobs, mutex, observe, rtsl, smt, softirq, timers
 from rtsim.engine.constants import (
     AFFINITY_WORDS,
     BLOCKED,
@@ -61,11 +61,11 @@ from rtsim.engine.constants import (
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
-from rtsim.kvm import vcpu
+from rtsim.kvm import threads, vcpu
 from rtsim.sched import core
 from rtsim.sched.cpus import allowed_on
 
-__all__ = ["add_job", "compute_to_reading", "continue_task", "end_operation", "sleep_to_start"]
+__all__ = ["compute_to_reading", "continue_task", "end_operation", "sleep_to_start"]
 
 RUNTIME_CHUNK = 32_000
 """ns of work between two looks at the clock in rt-app's ``runtime``."""
@@ -90,7 +90,7 @@ def continue_task(s: State, cpu: int) -> bool:
             if _sleep(s, cpu, task):
                 return False
         elif code == OP_JOB:
-            return _take_job(s, cpu, task)
+            return jobs.take_job(s, cpu)
         elif code == OP_SOFTIRQ:
             return softirq.continue_thread(s, cpu)
         elif code == OP_GUEST:
@@ -146,7 +146,8 @@ def compute_to_reading(s: State, cpu: int, task: int) -> None:
     slice_end = core.slice_end_in(s, cpu)
     if slice_end < work:
         work = min(work, max((slice_end + op.extra - 1) // op.extra, 1) * op.extra)
-    execution.begin_base(s, cpu, TASK_RUNS, work)
+    # the clock counts time, however fast the CPU works; rounding must not leave nothing to do
+    execution.begin_base(s, cpu, TASK_RUNS, max(smt.work_in(s, cpu, work), min(work, 1)))
 
 
 # ---- sleeping ---------------------------------------------------------------------------------------------------
@@ -326,25 +327,7 @@ def _set_affinity(s: State, cpu: int, task: int) -> bool:
     return False
 
 
-# ---- jobs, and the end of an operation --------------------------------------------------------------------------
-
-
-@handler
-def _take_job(s: State, cpu: int, task: int) -> bool:
-    t = s.tasks[task]
-    if t.job_head == t.job_tail:
-        core.block_current(s, cpu, SLEEPING)
-        return False
-    job = s.jobs[t.job_base + t.job_head % t.job_size]
-    if job.locked == 1 and s.locks[t.lock].owner != task and not mutex.lock_or_wait(s, cpu, t.lock):
-        return False
-    t.release = job.arrival
-    if t.job_sampled != t.job_head:
-        t.job_sampled = t.job_head
-        t.overruns += 1
-        observe.sample_behind_itself(s, task, t.release)
-    execution.begin_base(s, cpu, TASK_RUNS, job.duration)
-    return True
+# ---- the end of an operation --------------------------------------------------------------------------------------
 
 
 @inlined
@@ -358,7 +341,7 @@ def end_operation(s: State, cpu: int) -> None:
     elif op.code == OP_SOFTIRQ:
         softirq.end_thread_stretch(s, cpu)
     elif op.code == OP_JOB:
-        _end_job(s, cpu)
+        threads.end_job(s, cpu)
     elif op.code == OP_RUN and t.work_until > 0 and t.work_until > core.cpu_clock(s, cpu):
         core.account_curr(s, cpu)
     elif op.code == OP_RUNTIME and s.m[0].now < t.ends_at:
@@ -375,30 +358,3 @@ def end_operation(s: State, cpu: int) -> None:
             _broadcast(s, cpu, op.value)
         elif op.code == OP_YIELD:
             core.yield_current(s, cpu)
-
-
-@handler
-def _end_job(s: State, cpu: int) -> None:
-    t = s.tasks[s.cpus[cpu].curr]
-    if t.watch >= 0 and t.release >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
-    t.job_head += 1
-    if t.lock >= 0 and s.locks[t.lock].owner == s.cpus[cpu].curr:
-        mutex.unlock(s, cpu, t.lock)
-
-
-@handler
-def add_job(s: State, task: int, duration: int, locked: int) -> None:
-    """Queue a job for `task`; when it sleeps, its sample begins now. A full ring drops the job and counts it."""
-    t = s.tasks[task]
-    if t.job_tail - t.job_head == t.job_size:
-        s.m[0].lost_jobs += 1
-        return
-    job = s.jobs[t.job_base + t.job_tail % t.job_size]
-    job.arrival = s.m[0].now
-    job.duration = duration
-    job.locked = locked
-    t.job_tail += 1
-    if t.state == SLEEPING and t.wake_pending == 0:
-        t.job_sampled = t.job_tail - 1
-        observe.open_watch(s, task, s.m[0].now, 0)

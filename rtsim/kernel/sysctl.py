@@ -34,7 +34,12 @@ SYSCTL: Mapping[str, tuple[int | None, int, int]] = {
 }
 """Name -> default, lowest and highest value."""
 
-CONFIG: Mapping[str, bool] = {"rt_group_sched": False, "irq_time_accounting": False}
+CONFIG: Mapping[str, bool] = {
+    "rt_group_sched": False,
+    "irq_time_accounting": False,
+    # A guest's scheduler takes steal into account.
+    "paravirt_time_accounting": False,
+}
 """Build options and their values in Debian's kernels."""
 
 

@@ -1,24 +1,25 @@
 """The vCPU thread: entry, the guest, exit, and what the exit asks for.
 
 A guest CPU executes only while its vCPU thread is on a host CPU and in guest mode. Leaving guest mode freezes it: the
-work left is kept and armed anew at the next entry. Its clock and timers go on in host time.
+work left is kept and armed anew at the next entry. Its clock and timers go on in host time (`rtsim.kvm.lapic`).
 """
 
 from __future__ import annotations
 
-from rtsim.engine import execution, mutex, observe, rtsl, trace
+from rtsim.engine import execution, mutex, observe, rtsl, smt, trace
 from rtsim.engine.constants import (
     BASE,
     EXIT_EPT,
     EXIT_HLT,
     EXIT_IO,
+    EXIT_TIMER,
     HALTED,
     IN_FAULT,
     IN_GUEST,
     IN_HOST,
     IN_QEMU,
     NEEDS_PAGE,
-    SLEEPING,
+    POLLING,
     TASK_RUNS,
     TR_VM_ENTRY,
     TR_VM_EXIT,
@@ -29,8 +30,7 @@ from rtsim.engine.constants import (
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
-from rtsim.kvm import memory
-from rtsim.sched import core
+from rtsim.kvm import halt, lapic, memory
 
 __all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]
 
@@ -51,6 +51,7 @@ def thaw(s: State, guest_cpu: int) -> None:
     observe.hand_over(s, guest_cpu, s.tasks[g.carrier].cpu, guest_cpu)
     g.executing = 1
     g.since = s.m[0].now
+    g.speed = s.cpus[s.tasks[g.carrier].cpu].speed
     if g.level == BASE:
         rtsl.end_interruption(s, guest_cpu)
     execution.resume(s, guest_cpu)
@@ -85,8 +86,13 @@ def end_stretch(s: State, cpu: int) -> None:
             t.mode = WANTS_LOCK
         elif t.exit_reason == EXIT_EPT:
             t.mode = NEEDS_PAGE
+        elif t.exit_reason == EXIT_TIMER and halt.without_kvm(s, t.guest_cpu):
+            t.mode = WANTS_LOCK
+            t.io_left = 0
         else:
             t.mode = IN_HOST
+    elif t.mode == POLLING:
+        t.mode = HALTED
     elif t.mode == IN_FAULT:
         t.mode = IN_HOST
     else:
@@ -97,10 +103,15 @@ def end_stretch(s: State, cpu: int) -> None:
 @inlined
 def proceed(s: State, cpu: int) -> bool:
     """Begin the next stretch of the vCPU that has host CPU `cpu`; return False if it blocks instead."""
-    t = s.tasks[s.cpus[cpu].curr]
-    if t.mode == HALTED and s.cpus[t.guest_cpu].irq_pending == 0:
-        core.block_current(s, cpu, SLEEPING)
-        return False
+    task = s.cpus[cpu].curr
+    t = s.tasks[task]
+    if t.mode == HALTED:
+        if s.cpus[t.guest_cpu].irq_pending == 0:
+            return halt.wait(s, cpu)
+        halt.end_halt(s, task)
+        if halt.without_kvm(s, t.guest_cpu):
+            t.mode = WANTS_LOCK
+            t.io_left = 0
     if t.mode == WANTS_LOCK:
         if not mutex.lock_or_wait(s, cpu, t.lock):
             return False
@@ -110,7 +121,7 @@ def proceed(s: State, cpu: int) -> bool:
     if t.mode == NEEDS_PAGE:
         return memory.serve_fault(s, cpu)
     c = s.cpus[cpu]
-    c.entry_section = cost(s, cpu, s.kernels[c.kernel].vm_entry)
+    c.entry_section = smt.work_in(s, cpu, lapic.wait_lapic_expire(s, task)) + cost(s, cpu, s.kernels[c.kernel].vm_entry)
     rtsl.note_section(s, cpu, c.entry_section)
     execution.begin_base(s, cpu, TASK_RUNS, c.entry_section)
     t.mode = VM_ENTRY

@@ -61,6 +61,8 @@ class VmExit(StrictModel):
     ept: CostEntry
     hlt: CostEntry
     external: CostEntry
+    doorbell: CostEntry | None = None
+    """A request that KVM passes on to a thread of the guest's process (ioeventfd); by default as timer."""
 
 
 class PageFault(StrictModel):
@@ -123,17 +125,19 @@ class Costs(StrictModel):
     vm_entry: CostEntry
     """Back into the guest."""
     bql_hold: CostEntry
-    """Not used yet."""
+    """What the emulator thread computes, under QEMU's global lock, for a timer that it fires, up to the vCPU's kick."""
     page_fault: PageFault
     """What the host does for a missing page, beyond the exit: allocate, clear or copy 4k or 2m, or read from swap."""
     preempt_off: PreemptOff
     """Kernel sections that cannot be preempted, by preemption model."""
     smt_speed: FactorEntry
-    """Not used yet."""
+    """How fast a CPU works while a task has another one of its core, of its speed with the core to itself."""
     numa_remote: FactorEntry
     """Latency of memory on another node, over that of the own one."""
     memory_share: FactorEntry = Field(default_factory=_memory_share)
     """Share of the kernel's steps that is spent waiting for memory: what remote or contended memory makes longer."""
+    bql_release: CostEntry = Field(default_factory=_nothing)
+    """What it computes then, until it frees the lock."""
     schedule: CostEntry = Field(default_factory=_nothing)
     """From the end of an interrupt, or from blocking, to sched_switch."""
     preempt_fair: CostEntry = Field(default_factory=_nothing)
@@ -238,14 +242,40 @@ class NoiseSource(StrictModel):
         return self.arrival.rate_hz() * self.duration.distribution().mean_ns / 1e9
 
 
+GuestThread = Literal["emulator", "iothread", "vhost"]
+"""Threads of a guest's process that serve requests: QEMU's main loop, an iothread, and vhost-net's of the kernel."""
+
+
 class WorkItem(StrictModel):
-    """Work of the QEMU emulator thread."""
+    """Work of a thread of the guest's process, at times of its own."""
 
     name: Name
+    thread: GuestThread = "emulator"
+    """Who does it; an iothread's work is the emulator's, under the lock, in guests without one."""
     arrival: Arrival
     duration: DistributionEntry
     holds_lock: bool
-    """Whether it holds QEMU's global lock meanwhile."""
+    """Whether it holds QEMU's global lock meanwhile; emulator only."""
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _lock_is_the_emulators(self) -> Self:
+        if self.holds_lock and self.thread != "emulator":
+            raise ValueError(f"expected holds_lock with thread emulator only, found it with {self.thread}")
+        return self
+
+
+class GuestRequest(StrictModel):
+    """Requests of a guest to a thread of its process: it writes to a doorbell, and is interrupted at the end."""
+
+    name: Name
+    thread: GuestThread = "vhost"
+    arrival: Arrival
+    duration: DistributionEntry
+    """Of the thread's work."""
+    interrupt: DistributionEntry
+    """Of the interrupt by which it answers, in the guest."""
+    vcpus: Literal["all", "rt", "other"] = "all"
     source: str = Field(min_length=1)
 
 
@@ -311,6 +341,8 @@ class Profile(StrictModel):
     """Noise of the guest's own kernel, on the guest's CPUs."""
     emulator: tuple[WorkItem, ...] = ()
     vcpu_exits: tuple[VcpuExit, ...] = ()
+    requests: tuple[GuestRequest, ...] = ()
+    """What guests ask of threads of their processes: network packets, disk blocks."""
     memory_faults: tuple[MemoryFault, ...] = ()
 
     @model_validator(mode="after")
@@ -322,7 +354,7 @@ class Profile(StrictModel):
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:
-        for section in ("noise", "guest_noise", "emulator", "vcpu_exits", "memory_faults"):
+        for section in ("noise", "guest_noise", "emulator", "vcpu_exits", "requests", "memory_faults"):
             names = [entry.name for entry in getattr(self, section)]
             twice = [name for name in names if names.count(name) > 1]
             if twice:
@@ -338,6 +370,10 @@ class Profile(StrictModel):
     ) -> list[tuple[NoiseSource, tuple[int, ...]]]:
         """Return the noise sources of a guest's kernel with the guest CPUs they strike (see `placed`)."""
         return placed(self.guest_noise, isolation, n_cpus)
+
+    def uses_vhost(self) -> bool:
+        """Return whether a vhost thread has anything to do."""
+        return "vhost" in {*(item.thread for item in self.emulator), *(request.thread for request in self.requests)}
 
     def _repr_html_(self) -> str:
         rows = "".join(

@@ -103,7 +103,16 @@ def _rtsl(s: State, task: int) -> tuple[int | None, Mapping[str, int]]:
 def _parts(s: State, cpu: int) -> RtslParts:
     """Return rtsl's variables of a CPU; interrupts are off in all of schedule(), so its tail is the whole of it."""
     c = s.cpus[cpu]
-    return RtslParts(poid=int(c["poid"]), paie=int(c["paie"]), psd=int(c["psd"]), dst=int(c["psd"]))
+    psd = _at_worst(s, cpu, int(c["psd"]))
+    return RtslParts(poid=_at_worst(s, cpu, int(c["poid"])), paie=int(c["paie"]), psd=psd, dst=psd)
+
+
+def _at_worst(s: State, cpu: int, work_ns: int) -> int:
+    """Return how long `work_ns` take at most on `cpu`: while its siblings are busy, if it has any."""
+    row = cpu if s.cpus[cpu]["carrier"] < 0 else int(s.tasks[s.cpus[cpu]["carrier"]]["cpu"])
+    hosts = s.cpus[: s.m[0]["n_host_cpus"]]
+    alone = s.cpus[row]["sibling"] < 0 if row == cpu else (hosts["sibling"] < 0).all()
+    return work_ns if alone else -(-work_ns * es.FULL_SPEED // int(s.kernels[hosts[0]["kernel"]]["smt_speed"]))
 
 
 def buckets_of(s: State, cpu: int) -> list[Bucket]:
@@ -120,10 +129,12 @@ def buckets_of(s: State, cpu: int) -> list[Bucket]:
 def _timer_late(s: State, task: int) -> int | None:
     """Return how late the timer of `task` may wake it (ns): by its slack, and where another CPU's clock has it.
 
-    None if hrtimer_interrupt gave up on its timers.
+    None if hrtimer_interrupt gave up on its timers, or if a thread fires them: no bound is known of that.
     """
     t = s.tasks[task]
-    if t["mode"] != es.NOT_VCPU and not _reads_pages(s, task):
+    if s.kernels[t["kernel"]]["timer_task"] >= 0:
+        return None
+    if t["mode"] != es.NOT_VCPU and not _reads_pages(s, task) and not _timer_cpus(s, task):
         return 0
     late = 0
     for cpu in _timer_cpus(s, task):
@@ -179,9 +190,10 @@ def _periodic(s: State, task: int) -> PeriodicTask | None:
         return None
     parts = _parts(s, int(t["cpu"]))
     work = sum(_longest(s, int(s.ops[row]["value"])) for row in cycle if s.ops[row]["code"] == es.OP_RUN)
-    costs = _longest(s, int(s.kernels[t["kernel"]]["hrtimer_program"])) + 2 * parts.psd
+    work += _longest(s, int(s.kernels[t["kernel"]]["hrtimer_program"]))
     return PeriodicTask(
-        priority=-int(t["prio"]), work_ns=work + costs, period_ns=int(s.ops[timers[0]]["extra"]), jitter_ns=late,
+        priority=-int(t["prio"]), work_ns=_at_worst(s, int(t["cpu"]), work) + 2 * parts.psd,
+        period_ns=int(s.ops[timers[0]]["extra"]), jitter_ns=late,
         blocking_ns=max(parts.poid, parts.dst) + parts.paie,
     )  # fmt: skip
 

@@ -14,7 +14,23 @@ from rtsim.scenario.overrides import overridden
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.schema import GuestModel
 
-__all__ = ["Guest", "guests_of"]
+__all__ = ["Guest", "GuestThread", "guests_of"]
+
+
+@dataclass(frozen=True)
+class GuestThread:
+    """A thread of a guest's process on the host."""
+
+    name: str
+    """``vcpu0``, ``emulator``, ``iothread1``, ``vhost``."""
+    policy: str
+    priority: int
+    cpus: tuple[int, ...]
+    """Host CPUs it may use; none: any."""
+    pin: str
+    """What pins it in the domain XML."""
+    cgroup: str
+    """Which of the cgroups that libvirt makes below the guest's it is in."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,26 @@ class Guest:
             return "other", 0
         default = (self.placement.rt_policy, self.placement.rt_priority)
         return self.placement.rt_priorities.get(vcpu, default)
+
+    def vcpu_threads(self) -> Iterator[GuestThread]:
+        """Yield the threads of the vCPUs in order."""
+        for vcpu in range(self.placement.vcpus):
+            cpus = self.placement.vcpu_pins.get(vcpu, ())
+            yield GuestThread(f"vcpu{vcpu}", *self.schedule(vcpu), cpus, f"vcpupin {vcpu}", f"vcpu{vcpu}")
+
+    def other_threads(self, *, vhost: bool) -> Iterator[GuestThread]:
+        """Yield the emulator thread and iothreads, and with `vhost` the thread that the kernel runs for its network.
+
+        That one inherits cgroup and affinity of the emulator thread, which opens the device (``vhost_worker_create``).
+        """
+        placement = self.placement
+        emulator = placement.emulator_cpus or placement.floating_cpus or ()
+        yield GuestThread("emulator", "other", 0, emulator, "emulatorpin", "emulator")
+        for number, cpus in sorted(placement.iothreads.items()):
+            name = f"iothread{number}"
+            yield GuestThread(name, "other", 0, cpus, f"iothreadpin {number}", name)
+        if vhost:
+            yield GuestThread("vhost", "other", 0, emulator, "emulatorpin", "emulator")
 
     def measured_vcpus(self) -> tuple[int, ...]:
         """Return the vCPUs that measuring programs run on by default: the realtime ones, or all without any."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from rtsim.scenario.cpu_sources import HostTask
-from rtsim.scenario.guests import Guest, guests_of
+from rtsim.scenario.guests import guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.scenario import Scenario
 
@@ -25,7 +23,12 @@ def host_tasks(scenario: Scenario, host: Host) -> tuple[HostTask, ...]:
     everywhere = frozenset(host.topology.cpu_ids)
     found: list[HostTask] = []
     for guest in guests_of(scenario, host):
-        found += _threads(guest, everywhere)
+        found += [
+            HostTask(
+                f"{guest.name}/{thread.name}", thread.policy, thread.priority, frozenset(thread.cpus or everywhere)
+            )
+            for thread in (*guest.vcpu_threads(), *guest.other_threads(vhost=host.profile.uses_vhost()))
+        ]
     for name, task in scenario.model.workload.tasks.items():
         policy = task.effective_policy(scenario.model.workload.settings.default_policy)
         found.append(HostTask(name, policy, task.priority or 0, frozenset(task.cpus or everywhere)))
@@ -37,13 +40,3 @@ def host_tasks(scenario: Scenario, host: Host) -> tuple[HostTask, ...]:
             for cpu in sorted(cpus)
         ]
     return tuple(found)
-
-
-def _threads(guest: Guest, everywhere: frozenset[int]) -> Iterator[HostTask]:
-    placement = guest.placement
-    for vcpu in range(placement.vcpus):
-        policy, priority = guest.schedule(vcpu)
-        cpus = frozenset(placement.vcpu_pins.get(vcpu) or everywhere)
-        yield HostTask(f"{guest.name}/vcpu{vcpu}", policy, priority, cpus)
-    cpus = frozenset(placement.emulator_cpus or placement.floating_cpus or everywhere)
-    yield HostTask(f"{guest.name}/emulator", "other", 0, cpus)

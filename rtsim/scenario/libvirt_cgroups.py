@@ -31,4 +31,5 @@ def libvirt_cgroups(guest: Guest) -> dict[str, CgroupModel]:
         f"/machine.slice/{guest.name}.scope": validate(CgroupModel, shares, f"guest {guest.name}: cputune"),
         **{thread_cgroup(guest.name, f"vcpu{number}"): vcpu for number in range(placement.vcpus)},
         thread_cgroup(guest.name, "emulator"): CgroupModel(),
+        **{thread_cgroup(guest.name, f"iothread{number}"): CgroupModel() for number in placement.iothreads},
     }

@@ -56,6 +56,8 @@ class TaskResult:
     switches_voluntary: int
     switches_involuntary: int
     migrations: int
+    run_delay_ns: int
+    """Time it waited for a CPU (``/proc/PID/schedstat``); of a vCPU, what the guest sees as steal."""
     causes_ns: Mapping[str, int]
     worst: tuple[WorstSample, ...]
     cpu_times_ns: Mapping[int, int] = field(default_factory=dict)
@@ -97,6 +99,7 @@ class TaskResult:
             "switches_voluntary": self.switches_voluntary,
             "switches_involuntary": self.switches_involuntary,
             "migrations": self.migrations,
+            "run_delay_ns": self.run_delay_ns,
             "causes_ns": dict(self.causes_ns),
             "worst": [sample.to_json() for sample in self.worst],
         }
@@ -108,6 +111,7 @@ def _added(one: Mapping[Key, int], other: Mapping[Key, int]) -> dict[Key, int]:
 
 COUNTS = (
     "cpu_time_ns", "charged_ns", "wakeups", "skipped", "switches_voluntary", "switches_involuntary", "migrations",
+    "run_delay_ns",
 )  # fmt: skip
 
 

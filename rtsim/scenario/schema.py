@@ -64,7 +64,8 @@ class KernelModel(StrictModel):
     hz: int = 250
     cmdline: str = ""
     config: dict[str, Any] = Field(default_factory=dict)
-    """Build options: `rt_group_sched` and `irq_time_accounting`, both false in Debian's kernels."""
+    """Build options: `rt_group_sched`, `irq_time_accounting` and, of guests, `paravirt_time_accounting`; all false in
+    Debian's kernels."""
     sysctl: dict[str, Any] = Field(default_factory=dict)
     ablate: tuple[str, ...] = ()
     """Rules left out, one at a time, to see what each explains; for validation only."""
@@ -166,6 +167,8 @@ class GuestModel(StrictModel):
     image: str | dict[str, Any] = Field(default_factory=dict)
     overrides: OverridesModel = OverridesModel()
     kernel: KernelModel = KernelModel()
+    timer_delivery: Literal["kvm", "emulator"] = "kvm"
+    """Who fires the guest's timers: KVM, or the emulator thread, as QEMU without KVM does."""
     workload: WorkloadModel = WorkloadModel(cyclictest=CyclictestModel())
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 POLICY_NAMES = {number: name for name, number in POLICIES.items()}
 BUCKETS = ("task_ns", "irq_ns", "softirq_ns", "hardware_ns", "idle_ns")
-TASK_COUNTS = ("cpu_ns", "wakeups", "skipped", "voluntary", "involuntary", "migrations")
+TASK_COUNTS = ("cpu_ns", "wakeups", "skipped", "voluntary", "involuntary", "migrations", "run_delay")
 
 
 def simulate(scenario: Scenario, *, clock: Clock = "compiled", progress: Progress | None = None) -> Result:
@@ -187,6 +187,7 @@ def _task(
         switches_voluntary=counts["voluntary"],
         switches_involuntary=counts["involuntary"],
         migrations=counts["migrations"],
+        run_delay_ns=counts["run_delay"],
         cpu_times_ns=_by_cpu(times, int(task["times_row"])),
         causes_ns=_causes(assembly, s.cause_totals[watch]) if told else {},
         worst=_worst(assembly, watch) if told else (),

@@ -25,6 +25,7 @@ PHRASES = {
     "vm_entry": "the vCPU entered the guest",
     "emulator": "the vCPU waited for QEMU and its lock",
     "memory": "the host looked for pages of the guest",
+    "smt": "another thread of the core slowed it down",
 }
 
 Record = tuple[int, int, int, int, int]

@@ -80,6 +80,7 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
     if s.entities[task].delayed == 1:  # still queued: it stays where it is
         resched.update_rq_clock(s, t.cpu)
         trace.record(s, TR_WAKING, t.cpu, task, 0)
+        migrate.note_queued_at(s, task)
         requeue_delayed(s, task)
         if s.cpus[t.cpu].curr != task:
             migrate.wakeup_preempt(s, t.cpu, task)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from rtsim.engine import observe, trace
 from rtsim.engine.constants import CFS, RESCHED, RUNNABLE, TR_MIGRATE
-from rtsim.engine.jit import handler
+from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 from rtsim.engine.timers import update_tick
+from rtsim.kvm import polling
 from rtsim.sched import classes, fair, pelt, resched
 
-__all__ = ["activate_task", "attach_task", "detach_task", "move_task", "set_task_cpu", "wakeup_preempt"]
+__all__ = [
+    "activate_task",
+    "attach_task",
+    "detach_task",
+    "move_task",
+    "note_queued_at",
+    "set_task_cpu",
+    "wakeup_preempt",
+]
 
 
 @handler
@@ -54,8 +63,18 @@ def _end_idle(s: State, cpu: int) -> None:
 def activate_task(s: State, cpu: int, task: int, initial: bool) -> None:
     """Queue a runnable `task` on `cpu`, whose clock has been read."""
     _end_idle(s, cpu)
+    note_queued_at(s, task)
     classes.enqueue_task(s, cpu, task, initial)
     _note_queued(s, cpu)
+
+
+@inlined
+def note_queued_at(s: State, task: int) -> None:
+    """Note that `task` has slept up to now, and waits from now on unless it is still on its CPU."""
+    t = s.tasks[task]
+    if t.off_at >= 0:
+        t.slept += s.m[0].now - t.off_at
+        t.off_at = s.m[0].now
 
 
 @handler
@@ -66,6 +85,7 @@ def _note_queued(s: State, cpu: int) -> None:
         s.kernels[c.kernel].overload = 1
     if c.curr >= 0:
         update_tick(s, cpu)
+        polling.note_other(s, cpu)
 
 
 @handler

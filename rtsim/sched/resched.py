@@ -21,6 +21,7 @@ __all__ = [
     "send_ipi",
     "skip_clock",
     "update_rq_clock",
+    "update_rq_clock_task",
 ]
 
 
@@ -66,13 +67,28 @@ def resched_curr_lazy(s: State, cpu: int) -> None:
 
 @inlined
 def update_rq_clock(s: State, cpu: int) -> None:
-    """Read the clock of the run queue of `cpu`, and the time that interrupts have taken up to the same moment."""
+    """Read the clock of the run queue of `cpu`, and the time not to be charged to tasks up to the same moment."""
     c = s.cpus[cpu]
     c.clock = s.m[0].now
-    if s.kernels[c.kernel].irq_time_accounting == 0:
+    k = s.kernels[c.kernel]
+    if k.irq_time_accounting | k.steal_accounting == 0:
         c.clock_task = c.clock
-    else:  # an interrupt under way counts once it is over: until then the task clock may have gone too far, and waits
-        c.clock_task = max(c.clock_task, c.clock - c.irq_ns - c.softirq_ns)
+    else:
+        update_rq_clock_task(s, cpu)
+
+
+@handler
+def update_rq_clock_task(s: State, cpu: int) -> None:
+    """Read the clock of the tasks of `cpu`: that of its run queue without interrupts or steal."""
+    c = s.cpus[cpu]
+    k = s.kernels[c.kernel]
+    task_clock = c.clock
+    if k.irq_time_accounting == 1:
+        task_clock -= c.irq_ns + c.softirq_ns
+    if k.steal_accounting == 1:
+        task_clock -= s.tasks[c.carrier].run_delay
+    # an interrupt under way counts once it is over: until then the task clock may have gone too far, and waits
+    c.clock_task = max(c.clock_task, task_clock)
 
 
 @handler
@@ -90,5 +106,5 @@ def schedule_clock(s: State, cpu: int) -> None:
 
 @handler
 def clock_task(s: State, cpu: int) -> int:
-    """Return the time that tasks of `cpu` are charged by: without interrupts where those are accounted (ns)."""
+    """Return the time that tasks of `cpu` are charged by: interrupts and steal left out if accounted apart (ns)."""
     return s.cpus[cpu].clock_task

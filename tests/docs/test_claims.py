@@ -19,10 +19,6 @@ from rtsim.scenario import Scenario, simulate
 from tests.docs.pages import ROOT
 
 SCENARIO = ROOT / "data" / "scenarios" / "smt4.yaml"
-UNUSED_COSTS = {
-    "bql_hold": {"constant": "1 ms"},
-    "smt_speed": {"value": 0.1},
-}
 USED_COSTS = (
     "context_switch", "wake", "irq_entry", "timer_irq", "tick", "softirq_entry", "syscall_exit", "vm_entry",
     "hrtimer_program", "schedule", "preempt_fair", "cgroup_level", "irq_thread_hard", "ktimers", "softirq_exit",
@@ -48,16 +44,25 @@ def page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-def test_costs_listed_as_unused_change_nothing() -> None:
-    assert all(f"`{cost}" in page("background/limits.md") for cost in UNUSED_COSTS)
-    assert outcome(brief(profile_overrides={"costs": UNUSED_COSTS})) == outcome(brief())
-
-
 @pytest.mark.parametrize("cost", USED_COSTS)
 def test_costs_listed_as_used_change_results(cost: str) -> None:
     assert f"`{cost}`" in page("guides/profiles.md")
     assert outcome(brief(profile_overrides={"costs": {cost: {"constant": "7 us", "source": "assumed"}}})) != outcome(
         brief()
+    )
+
+
+def test_what_a_busy_sibling_costs_changes_results() -> None:
+    slowed = {"costs": {"smt_speed": {"value": 0.1, "source": "assumed"}}}
+    assert outcome(brief(profile_overrides=slowed)) != outcome(brief())
+
+
+def test_what_the_emulator_needs_for_timers_counts_where_it_fires_them() -> None:
+    guests = {"realtime4": {"timer_delivery": "emulator"}}
+    longer = {"costs": {"bql_hold": {"constant": "50 us", "source": "assumed"}}}
+    assert outcome(brief(profile_overrides=longer)) == outcome(brief())
+    assert outcome(brief(profile_overrides=longer).patched({"guests": guests})) != outcome(
+        brief().patched({"guests": guests})
     )
 
 

@@ -16,11 +16,15 @@ MS = 1_000_000
 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
-    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program",
+    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "clock_program",
     "irq_thread_hard", "ktimers", "softirq_exit",
 )  # fmt: skip
 
-RULES = ("preempt", "force_irqthreads", "softirq_defers", "timer_migration", "idle_polls")
+RULES = (
+    "preempt", "force_irqthreads", "softirq_defers", "timer_migration", "idle_polls", "smt_speed", "halt_poll_ns",
+    "halt_poll_grow", "halt_poll_grow_start", "halt_poll_shrink", "timer_advance_adapts", "preemption_timer",
+    "guest_poll_ns", "guest_poll_grow", "guest_poll_grow_start", "guest_poll_shrink",
+)  # fmt: skip
 
 durations = st.one_of(st.just(0), st.integers(1, 20 * US))
 long_durations = st.one_of(st.integers(1, 50 * US), st.integers(1, 2 * MS))
@@ -37,9 +41,20 @@ def kernels(draw: st.DrawFn) -> dict[str, Any]:
         "softirq_defers": draw(st.integers(0, 1)),
         "timer_migration": draw(st.integers(0, 1)),
         "idle_polls": draw(st.integers(0, 1)),
+        "smt_speed": draw(st.sampled_from([es.FULL_SPEED, 635])),
+        "halt_poll_ns": draw(st.sampled_from([0, 200 * US])),
+        "halt_poll_grow": draw(st.integers(0, 2)),
+        "halt_poll_grow_start": 10 * US,
+        "halt_poll_shrink": draw(st.integers(0, 2)),
+        "timer_advance_adapts": draw(st.integers(0, 1)),
+        "preemption_timer": draw(st.integers(0, 1)),
+        "guest_poll_ns": draw(st.sampled_from([0, 0, 200 * US])),
+        "guest_poll_grow": 2,
+        "guest_poll_grow_start": 50 * US,
+        "guest_poll_shrink": 2,
         "softirq_threads": draw(st.sampled_from([(), ("ksoftirqd",), ("ksoftirqd", "ktimers")])),
         "costs": {name: [draw(durations), draw(durations)] for name in COSTS},
-        "vm_exit": [draw(durations) for _ in range(5)],
+        "vm_exit": [draw(durations) for _ in range(6)],
     }
 
 
@@ -71,7 +86,7 @@ def noises(draw: st.DrawFn, cpus: int, guest_cpus: int) -> list[dict[str, Any]]:
     """Draw noise of every class on host and guest."""
     return [
         {
-            "kind": draw(st.integers(es.NOISE_HARDWARE, es.NOISE_FAULT)),
+            "kind": draw(st.integers(es.NOISE_HARDWARE, es.NOISE_DOORBELL)),
             "level": draw(st.sampled_from(["host", "guest"])) if guest_cpus else "host",
             "cpu": draw(st.integers(0, max(cpus, guest_cpus) - 1)),
             "policy": draw(st.sampled_from([es.STOP, es.FIFO, es.OTHER])),
@@ -104,9 +119,12 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
             {
                 "cpus": sorted(draw(st.sets(st.integers(0, cpus - 1), min_size=1))),
                 "policy": draw(st.sampled_from([es.FIFO, es.OTHER])),
+                "timer_advance": draw(st.sampled_from([0, 1 * US])),
+                "halt_poll_ns": draw(st.sampled_from([0, 40 * US])),
             }
             for _ in range(vcpus)
         ],
+        "emulator_fires_timers": draw(st.booleans()),
         "emulator_cpus": sorted(draw(st.sets(st.integers(0, cpus - 1), min_size=1))),
         "tasks": draw(workloads(cpus)),
         "guest_tasks": draw(workloads(vcpus)) if vcpus else [],
@@ -199,6 +217,11 @@ def _add_noise(
         if not vcpus:
             return
         task, fault = vcpus[spec["cpu"] % len(vcpus)], {"lasting": spec["lasting"], "on_disk": spec["threaded"]}
+    elif kind == es.NOISE_DOORBELL:
+        if not vcpus:
+            return
+        answer = _uniform(b, spec["duration"])
+        task, locked, fault = vcpus[spec["cpu"] % len(vcpus)], spec["locked"], {"server": emu, "answer": answer}
     elif kind == es.NOISE_EXIT or (level == "guest" and kind in (es.NOISE_HARDWARE, es.NOISE_NMI)):
         if not vcpus:
             return
@@ -242,6 +265,8 @@ def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Nam
     host = _kernel(b, spec["kernel"], spec["cpus"])
     for cpu in range(spec["cpus"]):
         b.cpu(f"host/cpu{cpu}", host, nohz_full=spec["nohz_full"] and cpu > 0, isolated=spec["isolated"] and cpu > 0)
+    if spec["cpus"] > 1:
+        b.core([0, 1])
     _add_softirq_threads(b, "host", host, spec["kernel"])
     watched = _add_tasks(b, host, "host", spec["tasks"])
     vcpus: list[int] = []
@@ -250,10 +275,18 @@ def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Nam
     if spec["vcpus"]:
         lock = b.lock()
         vcpus = [
-            b.vcpu(f"guest/vcpu{i}", host, v["cpus"], v["policy"], 1, lock=lock) for i, v in enumerate(spec["vcpus"])
-        ]
+            b.vcpu(
+                f"guest/vcpu{i}", host, v["cpus"], v["policy"], 1, lock=lock, halt_poll_ns=v["halt_poll_ns"],
+                timer_advance=0 if spec["emulator_fires_timers"] else v["timer_advance"],
+            )
+            for i, v in enumerate(spec["vcpus"])
+        ]  # fmt: skip
         emulator = b.server("guest/emulator", host, spec["emulator_cpus"], es.OTHER, 0, lock=lock)
         kernels["guest"] = guest = _kernel(b, spec["guest_kernel"], len(vcpus))
+        if spec["emulator_fires_timers"]:
+            b.kernels[guest] |= {"timer_task": emulator, "timer_work": _uniform(b, [1, 20 * US]),
+                "lock_release": _uniform(b, [0, 5 * US]),
+            }  # fmt: skip
         for i, vcpu in enumerate(vcpus):
             b.cpu(f"guest/cpu{i}", guest, carrier=vcpu)
         _add_softirq_threads(b, "guest", guest, spec["guest_kernel"])

@@ -110,7 +110,8 @@ def test_the_command_line_overrides_the_model():
         ({"config": {"rt_group_sched": 1}}, "k: config.rt_group_sched: expected true or false, found 1"),
         (
             {"config": {"ipv6": True}},
-            "k: config: expected a known key, found 'ipv6': known are rt_group_sched, irq_time_accounting",
+            "k: config: expected a known key, found 'ipv6': known are rt_group_sched, irq_time_accounting, "
+            "paravirt_time_accounting",
         ),
         ({"cmdline": 'isolcpus="2-3'}, "k: cmdline: expected a closing quote, found none in 'isolcpus=\"2-3'"),
     ],
@@ -137,7 +138,7 @@ def test_defaults_are_debians():
     assert (kernel.hz, kernel.tick_ns) == (250, 4_000_000)
     assert (kernel.rt_runtime_ns, kernel.rt_period_ns) == (950_000_000, 1_000_000_000)
     assert kernel.rr_timeslice_ticks == 25
-    assert kernel.config == {"rt_group_sched": False, "irq_time_accounting": False}
+    assert kernel.config == dict.fromkeys(("rt_group_sched", "irq_time_accounting", "paravirt_time_accounting"), False)
 
 
 def test_tunables_are_named_with_or_without_their_folder():

@@ -20,12 +20,14 @@ class Guest:
 
 
 def add_guest(
-    b: Builder, vcpu_cpus: list[list[int]], emulator_cpus: list[int], *, policy: int = es.FIFO, **guest_kernel: Any
-) -> Guest:
+    b: Builder, vcpu_cpus: list[list[int]], emulator_cpus: list[int], *, policy: int = es.FIFO,
+    timer_advance: int = 0, halt_poll_ns: int = 0, **guest_kernel: Any,
+) -> Guest:  # fmt: skip
     """Add a guest whose vCPUs have `policy` (priority 1) and these masks, and a SCHED_OTHER emulator thread."""
     lock = b.lock()
     priority = 1 if policy in (es.FIFO, es.RR) else 0
-    vcpus = [b.vcpu(f"vcpu{n}", 0, cpus, policy, priority, lock=lock) for n, cpus in enumerate(vcpu_cpus)]
+    start = {"timer_advance": timer_advance, "halt_poll_ns": halt_poll_ns}
+    vcpus = [b.vcpu(f"vcpu{n}", 0, cpus, policy, priority, lock=lock, **start) for n, cpus in enumerate(vcpu_cpus)]
     emulator = b.server("emulator", 0, emulator_cpus, es.OTHER, 0, lock=lock)
     kernel = add_kernel(b, len(vcpus), **guest_kernel)
     for n, vcpu in enumerate(vcpus):

@@ -54,7 +54,8 @@ def tail_us(found: Levers, name: str) -> float:
 def test_pinning_ends_the_wait_for_a_shared_cpu(found: Levers) -> None:
     without, pinned = causes_us(found, "all but pinning"), causes_us(found, "all")
     assert tail_us(found, "all") < tail_us(found, "all but pinning") / 2
-    assert part(without, "thread:host/", "irq", "softirq") > part(pinned, "thread:host/", "irq", "softirq")
+    # not the host's interrupts: those that wake the vCPU come before the release, so far as KVM's timer fires early
+    assert part(without, "thread:host/", "softirq") > part(pinned, "thread:host/", "softirq")
     assert part(pinned, "thread:host/thread/daemons", "thread:neighbour/") == 0
 
 

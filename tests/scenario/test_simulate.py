@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from rtsim.engine.constants import CAUSE_NAMES
 from rtsim.inputs.errors import InputError
 from rtsim.nova import NovaRefusal
 from rtsim.scenario import Result, Scenario, simulate
+from rtsim.scenario.story import PHRASES
 
 SMT4 = Scenario.load("data/scenarios/smt4.yaml").lasting("2 s")
 
@@ -68,6 +70,10 @@ def test_the_worst_samples_tell_who_ran(result: Result) -> None:
     for sample in worst:
         assert "us" in sample.story
         assert "wakes on" in sample.story
+
+
+def test_every_cause_has_words() -> None:
+    assert set(PHRASES) == set(CAUSE_NAMES)
 
 
 def test_the_placement_is_novas(result: Result) -> None:
