@@ -78,11 +78,14 @@ def test_the_emulator_thread_away_from_the_realtime_vcpus_no_longer_runs_instead
 
 
 def test_realtime_policy_ends_the_wait_for_fair_threads(scenario: Scenario) -> None:
-    """What is left on an isolated CPU are the workers that the kernel has on every CPU; they come rarely."""
+    """What is left on an isolated CPU are the workers that the kernel has on every CPU; they come rarely.
+
+    One still runs while the interrupt is on its way by which a housekeeping CPU, whose timer it was, wakes the vCPU.
+    """
     longer = scenario.lasting("20 s")
     fair, realtime = (_causes_of(longer, pulled) for pulled in (EVERY - {"policy"}, EVERY))
     assert part(fair[0], "thread:host/thread/") > 0
-    assert part(realtime[0], "thread:host/thread/") == 0
+    assert part(realtime[0], "thread:host/thread/") < part(fair[0], "thread:host/thread/") / 100
     assert realtime[1] < fair[1]
 
 
