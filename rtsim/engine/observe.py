@@ -56,6 +56,7 @@ __all__ = [
     "account",
     "attach",
     "bucket_index",
+    "charge_slowness",
     "charge_stretch",
     "close_watch",
     "count_value",
@@ -138,19 +139,21 @@ def _charge_watches(s: State, cpu: int, stretch: int) -> None:
     while watch >= 0:
         part = min(stretch, s.m[0].now - s.watches[watch].since)
         if part > 0:
-            lost = _lost(s, cpu, part)
-            _charge(s, watch, C_SMT, lost)
-            _charge(s, watch, _cause(s, cpu, watch), part - lost)
+            if s.cpus[cpu].speed != FULL_SPEED:
+                part -= charge_slowness(s, cpu, watch, part)
+            _charge(s, watch, _cause(s, cpu, watch), part)
         watch = s.watches[watch].next
 
 
 @handler
-def _lost(s: State, cpu: int, stretch: int) -> int:
-    """Return how much less `cpu` would have needed for what it did in `stretch` ns, with its core to itself (ns)."""
+def charge_slowness(s: State, cpu: int, watch: int, stretch: int) -> int:
+    """Charge and return how much less `cpu` would have needed in `stretch` ns with its core to itself (ns)."""
     c = s.cpus[cpu]
-    if c.speed == FULL_SPEED or c.level == HARDWARE or (c.level == BASE and c.bottom in (IDLE, IDLE_EXIT)):
+    if c.level == HARDWARE or (c.level == BASE and c.bottom in (IDLE, IDLE_EXIT)):
         return 0
-    return stretch - stretch * c.speed // FULL_SPEED
+    lost = stretch - stretch * c.speed // FULL_SPEED
+    _charge(s, watch, C_SMT, lost)
+    return lost
 
 
 @handler

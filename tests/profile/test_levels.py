@@ -15,7 +15,7 @@ from rtsim.traces.rtwl import parse_command
 from rtsim.traces.trace import TextTrace
 
 MORE = Path("data/recorded/kernel-6.12-eevdf-more2").absolute()
-BASE_NS = {"wake": 0.0, "timer_irq": 0.0, "preempt_fair": 0, "cgroup_level": 500.0}
+BASE_NS = {"wake": 0.0, "timer_irq": 0.0, "preempt_fair": 700.0, "cgroup_level": 500.0}
 
 
 def wakeups(comm: str, prio: int, count: int, duration_us: int, first_s: int) -> str:
@@ -29,6 +29,21 @@ def wakeups(comm: str, prio: int, count: int, duration_us: int, first_s: int) ->
             f"<idle>-0 [000] {second}.000002: hrtimer_expire_entry: hrtimer=0x1 function=hrtimer_wakeup now=1",
             f"<idle>-0 [000] {second}.000003: sched_waking: comm={comm} pid=9 prio={prio} target_cpu=000",
             f"<idle>-0 [000] {second}.{3 + duration_us:06}: local_timer_exit: vector=236",
+        ]
+    return "".join(f"  {line}\n" for line in lines)
+
+
+def ticks(comm: str, count: int, duration_us: int, first_s: int) -> str:
+    """Return ticks while a fair thread runs."""
+    lines = [
+        f"<idle>-0 [000] {first_s}.000000: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 prev_state=R"
+        f" ==> next_comm={comm} next_pid=9 next_prio=120"
+    ]
+    for second in range(first_s, first_s + count):
+        lines += [
+            f"{comm}-9 [000] {second}.000001: local_timer_entry: vector=236",
+            f"{comm}-9 [000] {second}.000001: hrtimer_expire_entry: hrtimer=0x2 function=tick_nohz_handler now=1",
+            f"{comm}-9 [000] {second}.{1 + duration_us:06}: local_timer_exit: vector=236",
         ]
     return "".join(f"  {line}\n" for line in lines)
 
@@ -52,6 +67,12 @@ def test_with_one_depth_the_bases_level_is_taken_off() -> None:
     found = fits(wakeups("deep", 120, 20, 11, 1), {"deep": 3})
     assert "cgroup_level" not in found
     assert found["wake"].mean_ns == pytest.approx(11_000 - 3 * 500)
+
+
+def test_a_tick_charges_a_fair_task_in_each_of_its_levels() -> None:
+    """All of it is the profile's: 700 ns of the charge, 500 ns for each of three levels."""
+    found = fits(ticks("deep", 20, 12, 1), {"deep": 3})
+    assert found["tick"].mean_ns == pytest.approx(12_000 - 700 - 3 * 500)
 
 
 def test_realtime_tasks_are_queued_in_no_cgroup_and_unknown_ones_tell_nothing() -> None:

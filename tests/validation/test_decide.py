@@ -32,8 +32,22 @@ FEW_SWITCHES = (
     "starve-fifo1hog-other10ms",
 )  # fmt: skip
 QUICK = [(name, case) for name in ("kernel-6.1-cfs", "kernel-6.12-eevdf") for case in FEW_SWITCHES]
+BELOW = {
+    "kernel-6.1-cfs-more": ("rr2hog-fifo", "rrhog-fifo-equal", "starve-fifo1hog-otherhog-other10ms"),
+    "kernel-6.12-eevdf-more": (
+        "per2ms-work500us-hog2", "per3x4ms-hog2", "per4ms-work1ms-idlepol-hog1", "per8ms-work3ms-hog1",
+        "per8ms-work3ms-hog2", "rr2hog-fifo", "rrhog-fifo-equal", "share-12hog", "share-9hog", "share-nice19+0",
+        "starve-fifo1hog-otherhog-other10ms",
+    ),
+}  # fmt: skip
+"""Cases decided alike less often, by rule in docs/validation.md. Traces begin in the middle: how far EEVDF's tasks lag
+then, and how much of an RR slice or of a throttling period is left, is not known, and nothing corrects it later."""
 TRACED = [
-    (name, case.name) for name in LEAST for case in recording(name).cases.values() if case.cyclictest is None
+    pytest.param(
+        name, case.name,
+        marks=pytest.mark.xfail(strict=True, reason="unknown at the start") if case.name in BELOW.get(name, ()) else (),
+    )
+    for name in LEAST for case in recording(name).cases.values() if case.cyclictest is None
 ]  # fmt: skip
 
 

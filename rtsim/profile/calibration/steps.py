@@ -39,7 +39,7 @@ MEASURED = {
     "schedule": "local_timer_exit to sched_switch, on an idle CPU, to a task in no cgroup",
     "softirq_entry": "local_timer_exit to softirq_entry",
     "tick": "local_timer_entry to the end of the interrupt and its softirqs, without wake-up, less timer_irq, and "
-    "less preempt_fair where a fair task ran",
+    "less preempt_fair and cgroup_level for each level where a fair task ran",
     "irq_entry": "expiry of a timer to hrtimer_expire_entry's now=, on a busy CPU",
 }
 """Costs of a profile that a trace tells, and from which step."""
@@ -60,6 +60,7 @@ class _Interrupt:
     begin: int
     idle: bool
     fair: bool
+    running_levels: int
     expired: int | None = None
     waking: int | None = None
     wakes: int = 0
@@ -77,14 +78,14 @@ class StepReader:
     """Collects the steps of one or several traces, chunk by chunk, in order of time."""
 
     steps: dict[str, list[int]] = field(default_factory=dict)
-    wakeups: list[tuple[int, int, int]] = field(default_factory=list)
-    """Whether on an idle CPU, levels of cgroups above the woken task, and how long it took (ns)."""
+    walked: list[tuple[str, int, int]] = field(default_factory=list)
+    """Those that walk a fair task's cgroups: the step, how many levels, and how long it took (ns)."""
     _levels: Mapping[str, int] = field(default_factory=dict)
     _names: list[str] = field(default_factory=list)
     _open: dict[int, _Interrupt] = field(default_factory=dict)
     _ended: dict[int, _Interrupt] = field(default_factory=dict)
-    _running: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """By CPU: pid and priority of who was switched to."""
+    _running: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    """By CPU: pid, priority and levels of cgroups of who was switched to."""
     _expires: dict[int, int] = field(default_factory=dict)
     """By timer address: when it expires."""
 
@@ -120,7 +121,7 @@ class StepReader:
         def mean_ns(name: str) -> float:
             return costs[name].mean_ns if name in costs else base_ns[name]
 
-        steps = {**self.steps, **self._wakeup_steps(mean_ns("cgroup_level"))}
+        steps = {**self.steps, **self._without_levels(mean_ns("cgroup_level"))}
         for name, parts in PARTS.items():
             values = [
                 np.array(steps.get(part, ()), np.int64) - round(sum(map(mean_ns, taken_off)))
@@ -130,11 +131,11 @@ class StepReader:
                 costs[name] = fit_durations(np.concatenate(values), resolution_ns, as_measured=False)
         return costs
 
-    def _wakeup_steps(self, level_ns: float) -> dict[str, list[int]]:
-        """Return what wake-ups took beyond their levels, on an idle CPU and while a fair task ran."""
-        found: dict[str, list[int]] = {"wake": [], "preempt_fair": []}
-        for idle, levels, duration in self.wakeups:
-            found["wake" if idle else "preempt_fair"].append(duration - round(levels * level_ns))
+    def _without_levels(self, level_ns: float) -> dict[str, list[int]]:
+        """Return what steps took that walk cgroups, beyond the levels."""
+        found: dict[str, list[int]] = {}
+        for step, levels, duration in self.walked:
+            found.setdefault(step, []).append(duration - round(levels * level_ns))
         return found
 
     def _level(self) -> Fit | None:
@@ -142,10 +143,9 @@ class StepReader:
 
         None where tasks of two depths were not woken `FEWEST` times each in the same state of the CPU.
         """
-        wakeups = np.array(self.wakeups, np.float64).reshape(-1, 3)
         apart = []
-        for idle in (0, 1):
-            own = wakeups[wakeups[:, 0] == idle, 1:]
+        for step in ("wake", "preempt_fair"):
+            own = np.array([each for name, *each in self.walked if name == step], np.float64).reshape(-1, 2)
             if (np.unique(own[:, 0], return_counts=True)[1] >= FEWEST).sum() > 1:
                 apart.append(own - own.mean(axis=0))
         if not apart:
@@ -161,6 +161,10 @@ class StepReader:
         if 0 <= duration <= SOON_NS:
             self.steps.setdefault(name, []).append(duration)
 
+    def _walk(self, step: str, levels: int, duration: int) -> None:
+        if levels != UNKNOWN and duration <= SOON_NS:
+            self.walked.append((step, levels, duration))
+
     # ---- events ----------------------------------------------------------------------------------------------
 
     def _started(self, _time: int, _cpu: int, *rest: int) -> None:
@@ -169,8 +173,8 @@ class StepReader:
 
     def _timer_entry(self, time: int, cpu: int, *_: int) -> None:
         self._close(cpu)
-        pid, prio = self._running.get(cpu, (MISSING, MISSING))
-        self._open[cpu] = _Interrupt(time, pid == 0, pid > 0 and prio >= LOWEST_FAIR)
+        pid, prio, levels = self._running.get(cpu, (MISSING, MISSING, 0))
+        self._open[cpu] = _Interrupt(time, pid == 0, pid > 0 and prio >= LOWEST_FAIR, levels)
 
     def _expired(self, time: int, cpu: int, *rest: int) -> None:
         irq = self._open.get(cpu)
@@ -201,8 +205,8 @@ class StepReader:
         self._ended[cpu] = irq
         if irq.wakes == 1 and not irq.tick and irq.waking is not None and irq.expired is not None:
             self._add("timer_irq", irq.waking - irq.expired)
-            if (irq.idle or (irq.fair and irq.woken_fair)) and irq.levels != UNKNOWN and time - irq.waking <= SOON_NS:
-                self.wakeups.append((irq.idle, irq.levels, time - irq.waking))
+            if irq.idle or (irq.fair and irq.woken_fair):
+                self._walk("wake" if irq.idle else "preempt_fair", irq.levels, time - irq.waking)
 
     def _softirq_entry(self, time: int, cpu: int, *_: int) -> None:
         irq = self._ended.get(cpu)
@@ -221,7 +225,8 @@ class StepReader:
         if irq is not None and alone and irq.idle and irq.woken == rest[_OTHER_PID]:
             self._add("schedule", time - irq.end)
         self._close(cpu)
-        self._running[cpu] = (rest[_OTHER_PID], rest[_OTHER_PRIO])
+        levels = self._levels.get(self._text(rest[_OTHER_COMM]), 0)
+        self._running[cpu] = (rest[_OTHER_PID], rest[_OTHER_PRIO], levels)
 
     def _handler_entry(self, _: int, cpu: int, *_rest: int) -> None:
         """End what followed the timer interrupt: softirqs and switches from here on are this handler's."""
@@ -230,8 +235,12 @@ class StepReader:
     def _close(self, cpu: int) -> None:
         """Take the tick that ended last on a CPU, now that no softirq of its own can follow."""
         irq = self._ended.pop(cpu, None)
-        if irq is not None and irq.tick and irq.wakes == 0:
-            self._add(FAIR_TICK if irq.fair else "tick", irq.softirqs_end - irq.begin)
+        if irq is None or not irq.tick or irq.wakes:
+            return
+        if irq.fair:
+            self._walk(FAIR_TICK, irq.running_levels, irq.softirqs_end - irq.begin)
+        else:
+            self._add("tick", irq.softirqs_end - irq.begin)
 
     def _text(self, code: int) -> str:
         return "" if code == MISSING else self._names[code]
