@@ -297,7 +297,7 @@ def follow(s: State, task: int) -> None:
         attach(s, watch, cpu)
 
 
-@inlined
+@handler
 def open_watch(s: State, task: int, release: int, slack: int) -> None:
     """Begin a sample of `task`: released at `release`, of the wait the first `slack` ns are the timer's.
 
