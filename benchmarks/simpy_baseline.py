@@ -132,6 +132,12 @@ class Baseline:
     def _draw(self, entry: DistributionEntry) -> Draw:
         return sampler(entry.distribution(), self.rng)
 
+    def _draw_together(self, *entries: DistributionEntry) -> Draw:
+        """Return a draw of the sum of `entries`, which are slow together."""
+        seed = self.rng.random()
+        draws = [sampler(entry.distribution(), random.Random(seed)) for entry in entries]
+        return lambda: sum(draw() for draw in draws)
+
     # ---- noise ------------------------------------------------------------------------------------------------------
 
     def _add_noise(self, cpus: list[Cpu], sources: Iterable[tuple[NoiseSource, tuple[int, ...]]]) -> None:
@@ -215,6 +221,7 @@ class Baseline:
         irq_entry, timer, wake = draw(costs.irq_entry), draw(costs.timer_irq), draw(costs.wake)
         switch, syscall_exit = draw(costs.context_switch), draw(costs.syscall_exit)
         vm_entry, vm_exit = draw(costs.vm_entry), draw(costs.vm_exit.hlt)
+        programming = self._draw_together(costs.vm_exit.timer, costs.vm_entry)  # the guest's clock event device
         task = 99 - 95
         release = self.rng.random() * INTERVAL_NS
         while True:
@@ -224,9 +231,9 @@ class Baseline:
                 yield from host.execute(INTERRUPT, idle_exit())
             yield from host.execute(INTERRUPT, irq_entry() + timer() + wake())
             yield from host.execute(vcpu.priority, switch() + vm_entry())
-            yield from vcpu.execute(INTERRUPT, irq_entry() + timer() + wake())
+            yield from vcpu.execute(INTERRUPT, irq_entry() + timer() + wake() + programming())
             yield from vcpu.execute(task, switch() + syscall_exit())
             self.latencies.append(self.env.now - release)
             yield from vcpu.execute(task, LOOP_NS)
-            yield from vcpu.execute(task, switch())
+            yield from vcpu.execute(task, programming() + switch())
             yield from host.execute(vcpu.priority, vm_exit() + switch())
