@@ -224,7 +224,7 @@ class _Assembler:
         cgroups = Cgroups.of({}, _taskgroups(workload), guest.kernel, self.scenario.source)
         machine = Machine(
             f"{guest.name}/", f"guests.{guest.name}.workload", kernel, guest.kernel, tuple(range(len(rows))),
-            isolation.root_domains, guest.measured_vcpus(), cgroups, cgroups.add(self.builder),
+            isolation.root_domains, guest.measured_vcpus(), cgroups, cgroups.add(self.builder, kernel),
         )  # fmt: skip
         self._add_workload(machine, workload)
 

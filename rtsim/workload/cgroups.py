@@ -187,13 +187,14 @@ class Cgroups:
             eperm = "the kernel says: sched_setscheduler: EPERM: Operation not permitted (CONFIG_RT_GROUP_SCHED)"
             raise InputError(self.source, place, f"{expected}; {eperm}")
 
-    def add(self, builder: Builder) -> dict[str, int]:
-        """Add them to a state; return their rows by path, NONE for the root."""
+    def add(self, builder: Builder, kernel: int = 0) -> dict[str, int]:
+        """Add them to a state, for the kernel in row `kernel`; return their rows by path, NONE for the root."""
         rows = {"": NONE}
         for path, model in self.models.items():
             runtime = (model.rt_runtime or 0) * US if self._rt_groups() and model.rt_runtime != -1 else NONE
             rows[path] = builder.group(
-                path, parent=rows[path.rpartition("/")[0]], shares=model.effective_shares(), idle=model.idle == 1,
+                path, kernel=kernel, parent=rows[path.rpartition("/")[0]], shares=model.effective_shares(),
+                idle=model.idle == 1,
                 quota_ns=NONE if model.bandwidth.quota is None else model.bandwidth.quota * US,
                 period_ns=model.bandwidth.period * US, burst_ns=model.burst * US,
                 phase_ns=self._period_phase_ns(path, builder.seed), rt_runtime_ns=runtime,

@@ -141,6 +141,30 @@ def test_hogs_share_a_cpu_by_their_weights() -> None:
         assert total == pytest.approx(1, abs=0.01)
 
 
+def test_cgroups_in_a_guest_share_its_cpus() -> None:
+    hog = {"run": -1, "cpus": [1]}
+    scenario = Scenario.of(
+        {
+            "host": {
+                "topology": {"sockets": 1, "cores": 4}, "kernel": {"release": "6.12"}, "profile": "tuned",
+                "nova": {"cpu_dedicated_set": "0-3"},
+            },
+            "guests": [
+                {
+                    "name": "guest", "kernel": {"release": "6.12"},
+                    "flavor": {"ram": 512, "vcpus": 2, "disk": 1, "properties": {"hw:cpu_policy": "dedicated"}},
+                    "workload": {"tasks": {"grouped": {**hog, "taskgroup": "/group"}, "alone": hog}},
+                },
+            ],
+            "warmup": "0 s", "duration": "1 s",
+        }
+    )  # fmt: skip
+    result = simulate(scenario)
+    grouped, alone = (result.task(f"guest/{name}").cpu_time_ns for name in ("grouped", "alone"))
+    assert grouped == pytest.approx(alone, rel=0.02)
+    assert grouped + alone > 0.95 * result.duration_ns
+
+
 def test_the_times_of_a_floating_task_add_up_over_its_cpus() -> None:
     strong = {"policy": "SCHED_FIFO", "priority": 1, "loop": 1, "run": 150_000}
     tasks = {

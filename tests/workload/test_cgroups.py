@@ -57,6 +57,22 @@ def test_files_become_limits(files: dict[str, Any], key: str, value: int) -> Non
     assert rows(cgroups({"/A": files}))["/A"][key] == value
 
 
+def phase_ns(release: str, files: dict[str, Any], seed: int = 1) -> int:
+    """Return when the periods of a group with these files end."""
+    b = Builder(seed=seed)
+    cgroups({"/A": {"cpu.max": "20000 50000", **files}}, kernel=Kernel.of(release)).add(b)
+    return int(b.groups[0]["period_at"])
+
+
+def test_periods_end_at_whole_ones_up_to_6_3_and_at_random_since() -> None:
+    assert phase_ns("6.3", {}) == 0
+    drawn = {phase_ns("6.4", {}, seed) for seed in range(20)}
+    assert len(drawn) == 20
+    assert all(0 <= phase < 100_000_000 for phase in drawn)  # of the default period, before another is set
+    assert max(drawn) > 50_000_000
+    assert [phase_ns(release, {"period_phase": 4130}) for release in ("6.3", "6.4")] == [4_130_000] * 2
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
