@@ -97,8 +97,7 @@ def start_us(case: Case, scenario: Mapping[str, Any], task: str) -> int:
     timer = written.get("phases", {}).get("begin", {}).get("timer")
     start_us = int(written.get("delay", 0)) + (timer["period"] if timer else 0)
     repetition = case.repetitions[scenario["seed"] % len(case.repetitions)]
-    recorded = next(each for each in case.tasks if each.name == task)
-    waited = _was_kept(repetition, recorded) and not begins_late(case.tasks, repetition, recorded)
+    waited = _was_kept(repetition, case.task(task)) and not begins_late(case.tasks, repetition, case.task(task))
     return start_us + (repetition.late_ns(task) // US if waited else 0)
 
 

@@ -15,10 +15,12 @@ def cfs_period_phase(
 ) -> int | None:
     """Return where in the grid of periods those of cpu.max of the cgroup `path` ended (ns from boot), None if unknown.
 
-    Where their timer is on another CPU, which the trace leaves out, idle times tell.
+    Their timer tells, unless several cgroups have one: the trace names none. Where it is on another CPU, which the
+    trace leaves out, idle times tell.
     """
     members = {task.name for task in case.tasks if f"{task.cgroup}/".startswith(f"{path}/")}
-    expiries = timer_expiries(text, cpu, "sched_cfs_period_timer")
+    alone = sum("cpu.cfs_quota_us" in files for files in case.cgroups.values()) == 1
+    expiries = timer_expiries(text, cpu, "sched_cfs_period_timer") if alone else []
     shown = ends_of_throttling(found, lambda thread: thread.name in members, lambda thread: thread.idle)
     return phase_of(expiries or shown, period_ns)
 

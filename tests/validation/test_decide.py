@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from rtsim.validation.decision_table import (
     without_pulled,
 )
 from rtsim.validation.replay import Decision, Thread
-from rtsim.validation.throttling import ends_of_throttling, phase_of
+from rtsim.validation.throttling import cfs_period_phase, ends_of_throttling, phase_of
 from tests.validation.recordings import recording
 
 LEAST = {
@@ -196,3 +197,11 @@ def test_wakeups_by_another_cpu_are_put_where_the_cpu_left_idle_last() -> None:
     assert told == [*found[:1], *woken, *found[1:]]
     assert with_remote_wakeups(told, {"hog", "hog2"}) == told
     assert with_remote_wakeups(found, set()) == found
+
+
+def test_timers_of_periods_tell_only_where_one_cgroup_has_them() -> None:
+    case = recording("kernel-6.12-eevdf-more2").cases["quota5of10-per-hog"]
+    text = case.repetitions[0].trace_text()
+    assert cfs_period_phase(case, "/Q5", [], text, 3, 10_000_000) == pytest.approx(4_131_000, abs=1_000)
+    another = replace(case, cgroups={**case.cgroups, "/other": {"cpu.cfs_quota_us": "1000"}})
+    assert cfs_period_phase(another, "/Q5", [], text, 3, 10_000_000) is None
