@@ -55,9 +55,10 @@ def started(vcpus: int) -> Assembly:
 def test_a_host_full_of_guests_is_faster_than_real_time(benchmark: Any) -> None:
     state = started(VCPUS).state
     before = int(state.m[0]["events"])
+    begun_s = time.process_time()
     benchmark.pedantic(run_until, args=(state, 10 * MS + SIMULATED_NS), rounds=1)
+    spent_s = time.process_time() - begun_s
     events = int(state.m[0]["events"]) - before
-    spent_s = benchmark.stats.stats.total
     benchmark.extra_info |= {
         "events": events, "events_per_s": round(events / spent_s), "real_time_factor": SIMULATED_NS / 1e9 / spent_s,
     }  # fmt: skip
