@@ -41,8 +41,8 @@ def step(s: State, until_ns: int, most: int) -> int:
 
 
 def compiled_already() -> bool:
-    """Return whether this installation's machine code for these sources is in the cache."""
-    return jit.INTERPRETED or any(jit.cache_folder().rglob("*.nbi"))
+    """Return whether the cache holds this installation's machine code of `advance` for these sources."""
+    return jit.is_cached(advance)
 
 
 def compile_engine(progress: Progress | None = None) -> None:

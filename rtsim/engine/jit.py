@@ -19,7 +19,7 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 
-__all__ = ["INTERPRETED", "cache_folder", "entry_point", "handler", "handler_count", "inlined"]
+__all__ = ["INTERPRETED", "cache_folder", "entry_point", "handler", "handler_count", "inlined", "is_cached"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,6 +72,11 @@ def entry_point(function: F) -> F:
     with _numba_cache(cache_folder()):
         compiled: F = numba.njit(nogil=True, error_model="numpy", cache=not INTERPRETED)(function)
     return compiled
+
+
+def is_cached(entry: Any) -> bool:
+    """Return whether the cache holds machine code of an entry point, for this installation's place as well."""
+    return INTERPRETED or any(Path(entry.stats.cache_path).glob("*.nbi"))
 
 
 def cache_folder(package: Path | None = None) -> Path:

@@ -213,9 +213,8 @@ def account_curr(s: State, cpu: int) -> None:
 @handler
 def cpu_clock(s: State, cpu: int) -> int:
     """Return what the running task has been charged for by now, as its own CPU clock tells (ns)."""
-    c = s.cpus[cpu]
-    e = s.entities[c.curr]
-    return e.sum_exec + c.clock_task - c.clock + s.m[0].now - e.exec_start
+    curr = s.cpus[cpu].curr
+    return s.entities[curr].sum_exec + resched.uncharged(s, cpu, curr)
 
 
 @handler

@@ -21,7 +21,7 @@ from rtsim.sched.dl_entity import (
     replenish_dl_entity,
     update_curr_dl_se,
 )
-from rtsim.sched.resched import clock_task, resched_curr, skip_clock, update_rq_clock
+from rtsim.sched.resched import clock_task, resched_curr, skip_clock, uncharged, update_rq_clock
 
 __all__ = [
     "budget_left",
@@ -96,8 +96,7 @@ def yield_task_dl(s: State, cpu: int) -> None:
 def budget_left(s: State, cpu: int) -> int:
     """Return how long the running deadline task has to run until it is throttled (ns)."""
     curr = s.cpus[cpu].curr
-    pending = clock_task(s, cpu) - s.cpus[cpu].clock + s.m[0].now - s.entities[curr].exec_start
-    return max(s.dl_entities[curr].runtime - pending, 0)
+    return max(s.dl_entities[curr].runtime - uncharged(s, cpu, curr), 0)
 
 
 @handler

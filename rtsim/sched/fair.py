@@ -26,7 +26,7 @@ from rtsim.sched.entity import (
     set_next_buddy,
 )
 from rtsim.sched.groups import update_cfs_group, update_load_avg
-from rtsim.sched.resched import clock_task, resched_curr_lazy, skip_clock, update_rq_clock
+from rtsim.sched.resched import clock_task, resched_curr_lazy, skip_clock, uncharged, update_rq_clock
 
 __all__ = [
     "check_preempt_wakeup",
@@ -184,12 +184,12 @@ def task_tick_fair(s: State, cpu: int) -> None:
 @handler
 def slice_end_in(s: State, cpu: int) -> int:
     """Return how long the running fair task has to run before charging it in its own queue marks the CPU (ns)."""
-    e = s.entities[s.cpus[cpu].curr]
-    pending = clock_task(s, cpu) - s.cpus[cpu].clock + s.m[0].now - e.exec_start
+    curr = s.cpus[cpu].curr
+    e = s.entities[curr]
     left = runtime.left(s, e.queue)
     if not is_cfs(s, e.queue):
         left = min(left, eevdf.turn_left(s, e.queue) * e.weight // NICE_0_WEIGHT + 1)
-    return left if left == NEVER else max(left - pending, 0)
+    return left if left == NEVER else max(left - uncharged(s, cpu, curr), 0)
 
 
 @handler

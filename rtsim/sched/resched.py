@@ -20,6 +20,7 @@ __all__ = [
     "schedule_clock",
     "send_ipi",
     "skip_clock",
+    "uncharged",
     "update_rq_clock",
     "update_rq_clock_task",
 ]
@@ -102,6 +103,13 @@ def schedule_clock(s: State, cpu: int) -> None:
     """Read the clock at schedule(), unless it is to be skipped."""
     if s.cpus[cpu].clock_skip == 0:
         update_rq_clock(s, cpu)
+
+
+@inlined
+def uncharged(s: State, cpu: int, task: int) -> int:
+    """Return for how long `task`, which runs on `cpu`, would be charged now (ns)."""
+    c = s.cpus[cpu]
+    return c.clock_task - c.clock + s.m[0].now - s.entities[task].exec_start
 
 
 @handler
