@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-import time
+import sys
 
 import pytest
 
@@ -16,6 +16,9 @@ from rtsim.traces.trace import Trace
 CPU = str(min(os.sched_getaffinity(0)))
 ROOT = os.geteuid() == 0
 ABLE = check()
+
+#: A command that gives a recording something to hold, however quiet the host is: 50 sleeps.
+SLEEPER = (sys.executable, "-c", "import time; [time.sleep(0.001) for _ in range(50)]")
 
 
 def tool(name):
@@ -88,7 +91,7 @@ def test_rtla(what, view, tmp_path):
 @tool("perf")
 @pytest.mark.skipif(not ROOT, reason="perf sched needs root")
 def test_perf(tmp_path):
-    ran(tmp_path, "perf", "sched", "record", "-o", "perf.data", "sleep", "0.2")
+    ran(tmp_path, "perf", "sched", "record", "-o", "perf.data", *SLEEPER)
     binary = Trace(tmp_path / "perf.data").frame()
     text = Trace(ran(tmp_path, "perf", "sched", "script", "-i", "perf.data")).frame()
     assert (text["event"] == "sched_switch").sum() > 10
@@ -98,7 +101,7 @@ def test_perf(tmp_path):
 @tool("trace-cmd")
 @pytest.mark.skipif(not ROOT, reason="trace-cmd needs root")
 def test_trace_cmd(tmp_path):
-    ran(tmp_path, "trace-cmd", "record", "-o", "trace.dat", "-e", "sched", "sleep", "0.2")
+    ran(tmp_path, "trace-cmd", "record", "-o", "trace.dat", "-e", "sched", *SLEEPER)
     expect_read_alike(tmp_path)
 
 
@@ -108,7 +111,7 @@ def test_trace_cmd_where_it_cannot_record(tmp_path):
     """Kernels without the function tracer make ``trace-cmd record`` fail; it can still take a buffer that is full."""
     with tracefs.tracefs() as root, tracefs.Instance(root, 8 * 1024 * 1024, os.cpu_count()) as instance:
         instance.start()
-        time.sleep(0.2)
+        ran(tmp_path, *SLEEPER)
         instance.stop()
         ran(tmp_path, "trace-cmd", "extract", "-B", instance.path.name, "-o", "trace.dat")
     expect_read_alike(tmp_path)
@@ -125,8 +128,7 @@ def expect_read_alike(folder):
 def test_ftrace(tmp_path):
     with tracefs.tracefs() as root, tracefs.Instance(root, 8 * 1024 * 1024, os.cpu_count()) as instance:
         instance.start()
-        for _ in range(50):
-            time.sleep(0.001)
+        ran(tmp_path, *SLEEPER)
         instance.stop()
         instance.copy(tmp_path / "trace.txt")
     trace = Trace(tmp_path / "trace.txt")
