@@ -14,19 +14,12 @@ import numpy.typing as npt
 
 from rtsim.engine import random
 from rtsim.engine.constants import (
-    ACT_START,
-    AFFINITY_WORDS,
-    BASE,
     BATCH,
     BURSTS,
     CAPACITY,
-    CAUSE_NAMES,
-    CAUSES,
     DEADLINE,
     FIFO,
     FULL_SPEED,
-    HISTOGRAM_BUCKETS,
-    HISTOGRAMS,
     IDLE,
     IDLE_POLICY,
     IDLE_STATES,
@@ -53,28 +46,10 @@ from rtsim.engine.constants import (
     SLEEPING,
     STOP,
     VEC_NET_RX,
-    WORST_SAMPLES,
 )
-from rtsim.engine.domains import Domain, lay_out_domains, mask_words
-from rtsim.engine.fields import (
-    ARRIVAL,
-    CPU,
-    JOB,
-    KERNEL,
-    LOCK,
-    MACHINE,
-    OP,
-    SLOT,
-    SOURCE,
-    TASK,
-    TIMER,
-    TRACE,
-    WATCH,
-    WORST,
-)
-from rtsim.engine.hierarchy import lay_out
-from rtsim.engine.rows import filled
-from rtsim.engine.state import State, allocate
+from rtsim.engine.domains import Domain, mask_words
+from rtsim.engine.layout import Names, lay_out_state
+from rtsim.engine.state import State
 from rtsim.kernel.weights import IDLE_WEIGHT, nice_weight
 
 __all__ = ["Builder", "Names", "Op"]
@@ -104,21 +79,6 @@ class Op(NamedTuple):
     extra: int = 0
 
 
-@dataclass(frozen=True)
-class Names:
-    """What the rows stand for, in row order."""
-
-    cpus: tuple[str, ...]
-    tasks: tuple[str, ...]
-    sources: tuple[str, ...]
-    watched: tuple[int, ...]
-
-    def causes(self) -> tuple[str, ...]:
-        """Return the names of a cause vector's entries."""
-        guest = tuple(f"guest/{name}" for name in CAUSE_NAMES)
-        return CAUSE_NAMES + guest + tuple(f"thread:{name}" for name in self.tasks)
-
-
 @dataclass
 class Builder:
     """Collects rows; `build` returns the state, ready for its first `advance`."""
@@ -136,9 +96,9 @@ class Builder:
     jobs: int = 0
     sources: list[dict[str, Any]] = field(default_factory=list)
     arrivals: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    tables: list[npt.NDArray[np.int64]] = field(default_factory=list)
     domains: dict[int, Mapping[int, Sequence[Domain]]] = field(default_factory=dict)
     """Scheduling domains of each CPU, bottom up, by kernel; a kernel that is missing has one flat domain."""
-    _tables: list[npt.NDArray[np.int64]] = field(default_factory=list)
     _table_rows: dict[bytes, int] = field(default_factory=dict)
     _names: dict[str, list[str]] = field(default_factory=lambda: {"cpus": [], "tasks": [], "sources": []})
 
@@ -159,8 +119,8 @@ class Builder:
 
     def _append_table(self, row: npt.NDArray[np.int64]) -> int:
         if row.tobytes() not in self._table_rows:
-            self._tables.append(row)
-        return len(self._tables) - 1
+            self.tables.append(row)
+        return len(self.tables) - 1
 
     # ---- machines -------------------------------------------------------------------------------------------
 
@@ -381,93 +341,16 @@ class Builder:
             self.arrivals.append(recorded)
         return {"first_row": first, "rows": 0 if recorded is None else len(recorded)}
 
-    def _may_spread(self, kernel: int) -> bool:
-        """Return whether some task of `kernel` may run on several CPUs, or may come to."""
-        return bool(self.masks) or any(task["nr_allowed"] > 1 for task in self.tasks if task["kernel"] == kernel)
-
-    def _laid_out_arrivals(self) -> npt.NDArray[Any]:
-        array = allocate(ARRIVAL, sum(map(len, self.arrivals)))
-        rows = np.concatenate(self.arrivals) if self.arrivals else np.zeros((0, 2), np.int64)
-        array["time"], array["duration"] = rows.T
-        return array
-
-    def _number_spread_tasks(self) -> int:
-        """Give each host task that may run on several CPUs, or come to, its row of `cpu_times`; return how many."""
-        rows = 0
-        for task in self.tasks:
-            several = task["kernel"] == 0 and (bool(self.masks) or task["nr_allowed"] > 1)
-            task["times_row"] = rows if several else NONE
-            rows += int(several)
-        return rows
-
-    def _first_cpu(self, task: dict[str, Any]) -> int:
-        """Return the first CPU that `task` may use, an isolated one only if all are."""
-        base = self.kernels[task["kernel"]]["cpu_base"]
-        return min((base + cpu for cpu in task["cpus"]), key=lambda row: (self.cpus[row]["isolated"], row))
-
-    def _rt_phase(self, kernel: int, period_ns: int) -> int:
-        return random.uniform_below(self.seed, f"kernel{kernel}", "rt_period", period_ns)
-
-    def _balance_phase(self, cpu: int, level: int, ticks: int) -> int:
-        return random.uniform_below(self.seed, f"{self._names['cpus'][cpu]}/domain{level}", "balance", ticks)
-
     # ---- layout ---------------------------------------------------------------------------------------------
 
     def build(self, watched: Sequence[int], observe_from_ns: int = 0) -> tuple[State, Names]:
         """Lay the state out; `watched` tasks get histograms, causes and worst samples."""
-        if self.trace_length < 1 or self.trace_length & (self.trace_length - 1):
-            raise ValueError(f"the trace's length is a power of two, not {self.trace_length}")
         for watch, task in enumerate(watched):
             self.tasks[task]["watch"] = watch
-        for index, row in enumerate(self.cpus):
-            if row["carrier"] >= 0:
-                self.tasks[row["carrier"]]["guest_cpu"] = index
         names = Names(
             tuple(self._names["cpus"]), tuple(self._names["tasks"]), tuple(self._names["sources"]), tuple(watched)
         )
-        causes = 2 * CAUSES + len(self.tasks)
-        slots = 3 * len(self.cpus) + len(self.sources)
-        machine = {
-            "n_host_cpus": self.kernels[0]["cpu_count"], "n_causes": causes,
-            "source_slots": 3 * len(self.cpus), "handling": NONE, "here": NONE,
-            "observe_from": observe_from_ns, "action": ACT_START,
-        }  # fmt: skip
-        worst = len(watched) * WORST_SAMPLES
-        for number, kernel in enumerate(self.kernels):
-            kernel["spread"] = int(self._may_spread(number))
-            kernel["balances"] = int(kernel["spread"] or kernel.get("force_irqthreads", 0))
-        for row in self.tasks:
-            row["cpu"] = row["recent_cpu"] = self._first_cpu(row)
-        spread = self._number_spread_tasks()
-        scheduler = lay_out(self.kernels, self.cpus, self.tasks, self.groups, self._rt_phase)
-        scheduler |= lay_out_domains(self.kernels, self.cpus, self.domains, self._balance_phase)
-        built = State(
-            **scheduler,
-            m=filled(MACHINE, [machine]),
-            kernels=filled(KERNEL, self.kernels),
-            cpus=filled(CPU, self.cpus),
-            tasks=filled(TASK, self.tasks),
-            ops=filled(OP, [op._asdict() for op in self.ops]),
-            timers=filled(TIMER, self.timers),
-            cpu_times=np.zeros((spread, self.kernels[0]["cpu_count"]), np.int64),
-            masks=np.array(self.masks, dtype=np.int64).reshape(-1, AFFINITY_WORDS),
-            jobs=allocate(JOB, self.jobs),
-            locks=filled(LOCK, self.locks),
-            sources=filled(SOURCE, self.sources),
-            arrivals=self._laid_out_arrivals(),
-            calendar=filled(SLOT, [{"position": NONE}] * slots),
-            tables=np.array(self._tables, dtype=np.int64).reshape(-1, random.TABLE_SIZE + 1),
-            watches=filled(WATCH, [{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),
-            causes=np.zeros((len(watched), causes), np.int64),
-            touched=np.zeros((len(watched), causes), np.int64),
-            cause_totals=np.zeros((len(watched), causes), np.int64),
-            histograms=np.zeros((len(watched), len(HISTOGRAMS), HISTOGRAM_BUCKETS), np.int64),
-            worst=allocate(WORST, worst),
-            worst_causes=np.zeros((worst, causes), np.int64),
-            trace=allocate(TRACE, self.trace_length),
-        )
-        built.cpus["left"][:, BASE] = NONE
-        return built, names
+        return lay_out_state(self, names, observe_from_ns), names
 
 
 def _mask(cpus: Sequence[int]) -> list[int]:

@@ -57,7 +57,7 @@ def compile_engine(progress: Progress | None = None) -> None:
 
 
 def ready() -> None:
-    """Compile the engine if this installation has not yet, saying so on standard error; it takes some minutes."""
+    """Compile the engine if this installation has not yet, saying so on standard error; it takes a minute."""
     if compiled_already():
         return
     sys.stderr.write("rtsim: compiling the engine, once per installation\n")

@@ -19,11 +19,15 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 
+from rtsim.engine.link import EntryPointCompiler, HandlerCompiler
+
 __all__ = ["INTERPRETED", "cache_folder", "entry_point", "handler", "handler_count", "inlined", "is_cached"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
+
+OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 HANDLER_PACKAGES = ("engine", "sched", "kvm")
 
@@ -31,7 +35,7 @@ _handlers = 0
 
 
 def handler(function: F) -> F:
-    """Mark a function on the state as compiled code; it is compiled when the entry point first needs it.
+    """Mark a function on the state as compiled code, part of the entry point that needs it; Python cannot call it.
 
     Private handlers become part of those that call them: a call costs as much as many a handler does.
     """
@@ -46,7 +50,9 @@ def inlined(function: F) -> F:
 def _compiled(function: F, *, inline: bool) -> F:
     global _handlers
     _handlers += 1
-    compiled: F = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
+    compiled: F = numba.njit(**OPTIONS, forceinline=inline, pipeline_class=HandlerCompiler, no_cpython_wrapper=True)(
+        function
+    )
     if not INTERPRETED:
         _ignore_literals(compiled)
     return compiled
@@ -70,7 +76,7 @@ def handler_count() -> int:
 def entry_point(function: F) -> F:
     """Compile the one function that outside code calls, and keep its machine code in `cache_folder()`."""
     with _numba_cache(cache_folder()):
-        compiled: F = numba.njit(nogil=True, error_model="numpy", cache=not INTERPRETED)(function)
+        compiled: F = numba.njit(**OPTIONS, pipeline_class=EntryPointCompiler, cache=not INTERPRETED)(function)
     return compiled
 
 

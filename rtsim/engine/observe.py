@@ -7,46 +7,22 @@ the wait is charged when it ends). Stretches never overlap and leave no gap, so 
 
 from __future__ import annotations
 
-import numpy as np
-
-from rtsim.engine import trace
-from rtsim.engine.bits import leading_zeros
+from rtsim.engine import causes, samples, trace
 from rtsim.engine.constants import (
     BASE,
     C_EMULATOR,
-    C_HARDWARE,
-    C_IDLE_EXIT,
-    C_IRQ,
-    C_MEMORY,
-    C_PREEMPT_OFF,
     C_SMT,
-    C_SOFTIRQ,
-    C_SWITCH,
     C_TIMER_SLACK,
-    C_VM_ENTRY,
-    C_VM_EXIT,
     CAUSES,
-    EXIT_EPT,
     FULL_SPEED,
     H_LATENCY,
     HARDWARE,
-    HISTOGRAM_BUCKETS,
     IDLE,
     IDLE_EXIT,
-    IN_FAULT,
-    IN_QEMU,
-    IRQ,
-    NEEDS_PAGE,
-    NMI,
     SCHEDULE,
-    SLEEPING,
     SOFTIRQ,
-    SWITCH,
     TASK_RUNS,
     TR_SAMPLE,
-    VM_ENTRY,
-    VM_EXIT,
-    WANTS_LOCK,
     WORST_SAMPLES,
 )
 from rtsim.engine.jit import handler, inlined
@@ -55,11 +31,9 @@ from rtsim.engine.state import State
 __all__ = [
     "account",
     "attach",
-    "bucket_index",
     "charge_slowness",
     "charge_stretch",
     "close_watch",
-    "count_value",
     "detach",
     "drop_watch",
     "follow",
@@ -141,7 +115,7 @@ def _charge_watches(s: State, cpu: int, stretch: int) -> None:
         if part > 0:
             if s.cpus[cpu].speed != FULL_SPEED:
                 part -= charge_slowness(s, cpu, watch, part)
-            _charge(s, watch, _cause(s, cpu, watch), part)
+            _charge(s, watch, causes.holding_up(s, cpu, watch), part)
         watch = s.watches[watch].next
 
 
@@ -165,48 +139,6 @@ def _charge(s: State, watch: int, cause: int, stretch: int) -> None:
         s.touched[watch, w.touched] = cause
         w.touched += 1
     s.causes[watch, cause] += stretch
-
-
-@handler
-def _cause(s: State, cpu: int, watch: int) -> int:
-    """Return the cause that holds up `watch` on `cpu` right now."""
-    c = s.cpus[cpu]
-    offset = CAUSES if c.carrier >= 0 else 0
-    if c.level == HARDWARE:
-        return C_HARDWARE + offset
-    if c.level == IRQ or c.level == NMI:
-        return C_IRQ + offset
-    if c.level == SOFTIRQ:
-        return C_SOFTIRQ + offset
-    if c.bottom == SWITCH or c.bottom == SCHEDULE:
-        return C_SWITCH + offset
-    waiter = s.watches[watch].task
-    if c.bottom == IDLE or c.bottom == IDLE_EXIT:
-        return C_MEMORY if _awaits_page(s, waiter) else C_IDLE_EXIT + offset
-    curr = c.curr
-    mine = waiter == curr or s.cpus[s.tasks[waiter].cpu].carrier == curr
-    if mine:
-        mode = s.tasks[curr].mode
-        if mode == VM_ENTRY:
-            return C_VM_ENTRY
-        if mode == VM_EXIT:
-            return C_MEMORY if s.tasks[curr].exit_reason == EXIT_EPT else C_VM_EXIT
-        if mode in (IN_QEMU, WANTS_LOCK):
-            return C_EMULATOR
-        if mode in (NEEDS_PAGE, IN_FAULT):
-            return C_MEMORY
-    elif _awaits_page(s, waiter):
-        return C_MEMORY
-    elif c.section_rest >= 0:
-        return C_PREEMPT_OFF + offset
-    return 2 * CAUSES + curr
-
-
-@handler
-def _awaits_page(s: State, waiter: int) -> bool:
-    """Return whether the vCPU that carries `waiter` sleeps until a page has been read: no CPU would help it."""
-    carrier = s.cpus[s.tasks[waiter].cpu].carrier
-    return carrier >= 0 and s.tasks[carrier].mode == IN_FAULT and s.tasks[carrier].state == SLEEPING
 
 
 @handler
@@ -381,9 +313,9 @@ def _close(s: State, task: int, end: int) -> None:
     if charged != latency:
         s.m[0].broken_causes += 1
     if counted:
-        count_value(s, watch, H_LATENCY, latency)
+        samples.count_value(s, watch, H_LATENCY, latency)
         if w.worst_count < WORST_SAMPLES or latency > w.worst_least:
-            _keep_worst(s, watch, latency)
+            samples.keep_worst(s, watch, latency)
     _clear(s, watch)
     trace.record(s, TR_SAMPLE, s.tasks[task].cpu, task, latency)
 
@@ -394,49 +326,3 @@ def _clear(s: State, watch: int) -> None:
     for i in range(w.touched):
         s.causes[watch, s.touched[watch, i]] = 0
     w.touched = 0
-
-
-@handler
-def _keep_worst(s: State, watch: int, latency: int) -> None:
-    """Put the sample of `watch` in place of the smallest kept one."""
-    w = s.watches[watch]
-    first = watch * WORST_SAMPLES
-    place = first + w.worst_count
-    if w.worst_count < WORST_SAMPLES:
-        w.worst_count += 1
-    else:
-        place = first
-        for i in range(first + 1, first + WORST_SAMPLES):
-            if s.worst[i].latency < s.worst[place].latency:
-                place = i
-    s.worst[place].release = w.release
-    s.worst[place].latency = latency
-    for cause in range(s.m[0].n_causes):
-        s.worst_causes[place, cause] = s.causes[watch, cause]
-    trace.copy_window(s, place)
-    least = s.worst[first].latency
-    for i in range(first + 1, first + w.worst_count):
-        least = min(least, s.worst[i].latency)
-    w.worst_least = least
-
-
-@inlined
-def bucket_index(value: int) -> int:
-    """Return the histogram bucket of `value` ns: exact below 2048, then 1024 buckets an octave."""
-    if value < 2048:
-        return value
-    exponent = 63 - leading_zeros(np.uint64(value))
-    return 2048 + (exponent - 11) * 1024 + (value >> (exponent - 10)) - 1024
-
-
-@handler
-def count_value(s: State, watch: int, which: int, value: int) -> None:
-    """Count `value` ns in histogram `which` of `watch`."""
-    w = s.watches[watch]
-    if w.count[which] == 0 or value < w.least[which]:
-        w.least[which] = value
-    if value > w.most[which]:
-        w.most[which] = value
-    w.count[which] += 1
-    w.total[which] += value
-    s.histograms[watch, which, min(bucket_index(value), HISTOGRAM_BUCKETS - 1)] += 1

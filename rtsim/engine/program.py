@@ -28,7 +28,7 @@ Operations that wake others take effect at the end of a stretch, where the CPU l
 
 from __future__ import annotations
 
-from rtsim.engine import execution, jobs, mutex, observe, rtsl, smt, softirq, timers
+from rtsim.engine import execution, jobs, mutex, observe, rtsl, samples, smt, softirq, timers
 from rtsim.engine.constants import (
     AFFINITY_WORDS,
     BLOCKED,
@@ -236,7 +236,7 @@ def _complete(s: State, task: int) -> None:
     """End the task's activation: it has done its work and is about to wait for the next."""
     t = s.tasks[task]
     if t.watch >= 0 and t.released == 1 and t.release >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
+        samples.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
     t.released = 0
 
 

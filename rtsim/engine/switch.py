@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtsim.engine import execution, observe, smt, trace
+from rtsim.engine import execution, observe, samples, smt, trace
 from rtsim.engine.constants import H_RUN, H_WAKING, NONE, NOT_VCPU, SWITCH, TR_SWITCH
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
@@ -38,7 +38,7 @@ def _count_lengths(s: State, prev: int, picked: int) -> None:
         if s.cpus[p.cpu].curr != prev:  # else it has been woken meanwhile, and runs elsewhere
             p.off_at = now
         if p.watch >= 0 and p.run_from >= s.m[0].observe_from:
-            observe.count_value(s, p.watch, H_RUN, now - p.run_from)
+            samples.count_value(s, p.watch, H_RUN, now - p.run_from)
     if picked >= 0:
         t = s.tasks[picked]
         t.run_from = now
@@ -46,4 +46,4 @@ def _count_lengths(s: State, prev: int, picked: int) -> None:
             t.run_delay += now - t.off_at
         t.off_at = NONE
         if t.fresh == 1 and t.watch >= 0 and t.waking_at >= s.m[0].observe_from:
-            observe.count_value(s, t.watch, H_WAKING, now - t.waking_at)
+            samples.count_value(s, t.watch, H_WAKING, now - t.waking_at)

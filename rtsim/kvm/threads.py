@@ -7,7 +7,7 @@ Without KVM the emulator thread fires the guest's timers: it kicks the vCPU in t
 
 from __future__ import annotations
 
-from rtsim.engine import interrupts, jobs, mutex, observe, rtsl
+from rtsim.engine import interrupts, jobs, mutex, observe, rtsl, samples
 from rtsim.engine.constants import (
     BASE,
     EXIT_DOORBELL,
@@ -36,7 +36,7 @@ def end_job(s: State, cpu: int) -> None:
     if _kicks(s, cpu, t.job_base + t.job_head % t.job_size):
         return
     if t.watch >= 0 and t.release >= s.m[0].observe_from:
-        observe.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
+        samples.count_value(s, t.watch, H_RESPONSE, s.m[0].now - t.release)
     job = s.jobs[t.job_base + t.job_head % t.job_size]
     t.job_head += 1
     if t.lock >= 0 and s.locks[t.lock].owner == s.cpus[cpu].curr:

@@ -10,7 +10,15 @@ from rtsim.engine import calendar
 from rtsim.engine.builder import Builder
 from rtsim.engine.constants import NEVER, NOISE_IRQ
 from rtsim.engine.state import State
+from tests.engine.called import called
 from tests.engine.small import machine
+
+arm = called(calendar.arm)
+disarm = called(calendar.disarm)
+next_event = called(calendar.next_event)
+next_time = called(calendar.next_time)
+slot_time = called(calendar.slot_time)
+finish_event = called(calendar.finish_event)
 
 CPUS, SOURCES = 6, 14
 SLOTS = 3 * CPUS + SOURCES
@@ -35,10 +43,10 @@ def empty() -> State:
 def apply(state: State, model: dict[int, int], change: tuple[int, int | None]) -> None:
     slot, time = change
     if time is None:
-        calendar.disarm(state, slot)
+        disarm(state, slot)
         model.pop(slot, None)
     else:
-        calendar.arm(state, slot, time)
+        arm(state, slot, time)
         model[slot] = time
 
 
@@ -47,10 +55,10 @@ def earliest(model: dict[int, int]) -> int:
 
 
 def check(state: State, model: dict[int, int]) -> None:
-    assert [calendar.slot_time(state, slot) for slot in range(SLOTS)] == [model.get(s, NEVER) for s in range(SLOTS)]
-    assert calendar.next_time(state) == min(model.values(), default=NEVER)
+    assert [slot_time(state, slot) for slot in range(SLOTS)] == [model.get(s, NEVER) for s in range(SLOTS)]
+    assert next_time(state) == min(model.values(), default=NEVER)
     if model:
-        assert calendar.next_event(state) == earliest(model)
+        assert next_event(state) == earliest(model)
         state.m[0]["handling"] = -1  # only looked
 
 
@@ -68,11 +76,11 @@ def test_the_earliest_armed_slot_stands_first_after_every_change(changes: list[t
 def test_events_come_in_the_order_of_time_then_slot(armed: dict[int, int]) -> None:
     state = empty()
     for slot, time in armed.items():
-        calendar.arm(state, slot, time)
+        arm(state, slot, time)
     order = []
-    while calendar.next_time(state) != NEVER:
-        order.append(calendar.next_event(state))
-        calendar.finish_event(state)
+    while next_time(state) != NEVER:
+        order.append(next_event(state))
+        finish_event(state)
     assert order == sorted(armed, key=lambda slot: (armed[slot], slot))
 
 
@@ -85,8 +93,8 @@ def test_disarming_keeps_the_rest_of_a_full_calendar_in_order(order: list[int], 
     for slot in disarmed:
         apply(state, model, (slot, None))
     while model:
-        assert calendar.next_event(state) == earliest(model)
-        calendar.finish_event(state)
+        assert next_event(state) == earliest(model)
+        finish_event(state)
         del model[earliest(model)]
 
 
@@ -97,29 +105,29 @@ def test_a_handler_may_arm_and_disarm_anything_its_own_slot_included(
 ) -> None:
     state, model = empty(), dict(armed)
     for slot, time in armed.items():
-        calendar.arm(state, slot, time)
+        arm(state, slot, time)
     now = 0
     for handler in handlers:
         if not model:
             break
-        handled = calendar.next_event(state)
+        handled = next_event(state)
         assert handled == earliest(model)
         now = model.pop(handled)  # what is handled is no longer armed ...
-        assert calendar.slot_time(state, handled) == NEVER
+        assert slot_time(state, handled) == NEVER
         for slot, delay in handler:  # ... unless its own handler arms it anew; handlers never arm the past
             apply(state, model, (slot, None if delay is None else now + delay))
-            assert calendar.slot_time(state, slot) == model.get(slot, NEVER)
-        calendar.finish_event(state)
+            assert slot_time(state, slot) == model.get(slot, NEVER)
+        finish_event(state)
         check(state, model)
 
 
 @pytest.mark.parametrize("again", [3, 7])
 def test_the_handled_slot_can_be_armed_for_now_or_later(again: int) -> None:
     state = empty()
-    calendar.arm(state, 4, 3)
-    calendar.arm(state, 5, 3)
-    assert calendar.next_event(state) == 4
-    calendar.arm(state, 4, again)
-    calendar.finish_event(state)
-    assert calendar.slot_time(state, 4) == again
-    assert calendar.next_event(state) == (4 if again == 3 else 5)
+    arm(state, 4, 3)
+    arm(state, 5, 3)
+    assert next_event(state) == 4
+    arm(state, 4, again)
+    finish_event(state)
+    assert slot_time(state, 4) == again
+    assert next_event(state) == (4 if again == 3 else 5)

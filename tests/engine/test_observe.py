@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 
 from rtsim.engine import constants as es
-from rtsim.engine import observe
+from rtsim.engine import samples
 from rtsim.engine.builder import Builder
 from rtsim.engine.state import State
 from rtsim.measure import histogram
 from rtsim.profile.distributions import Exponential, Lognormal
+from tests.engine.called import called
 from tests.engine.small import MS, US, add_kernel, interrupt_at, job_at, machine, run
 
 
 def test_buckets_are_those_of_the_histogram() -> None:
+    bucket_index = called(samples.bucket_index)
     edges = [2**n + d for n in range(47) for d in (-1, 0, 1)]
     spread = np.random.default_rng(1).integers(0, 2**47, 2_000) >> np.random.default_rng(2).integers(0, 47, 2_000)
     values = np.array([v for v in edges if 0 <= v < 2**47] + [2**47 - 1, *range(2_100), *spread])
-    assert [int(observe.bucket_index(int(v))) for v in values] == histogram.bucket_index(values).tolist()
+    assert [int(bucket_index(int(v))) for v in values] == histogram.bucket_index(values).tolist()
 
 
 def cyclictest(b: Builder, policy: int = es.FIFO, slack: int = 0, priority: int = 80) -> int:

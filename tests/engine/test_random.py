@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 
 from rtsim.engine import random
 from rtsim.engine.builder import Builder
-from rtsim.engine.random import CELLS, LEVELS, TABLE_SIZE, draw, sample_table, stream
+from rtsim.engine.random import CELLS, LEVELS, TABLE_SIZE, stream
 from rtsim.engine.state import State
 from rtsim.profile import sample
 from rtsim.profile.distributions import Constant, Exponential, Lognormal, Uniform
+from tests.engine.called import called
+
+draw = called(random.draw)
+sample_table = called(random.sample_table)
+scaled = called(random._scaled)
+cost = called(random.cost)
 
 BITS = 2**64 - 1
 
@@ -121,7 +127,7 @@ def test_compiled_sampling_equals_the_reference(table: np.ndarray) -> None:
 @settings(max_examples=500, deadline=None)
 @given(width=st.integers(0, 2**62), fraction=st.integers(0, 2**32 - 1))
 def test_scaling_a_cell_never_overflows(width: int, fraction: int) -> None:
-    assert int(random._scaled(width, fraction)) == width * fraction >> 32
+    assert int(scaled(width, fraction)) == width * fraction >> 32
 
 
 def test_the_layout_is_the_profiles() -> None:
@@ -133,8 +139,8 @@ def test_the_layout_is_the_profiles() -> None:
 def test_costs_of_a_constant_need_no_draw_and_others_take_one_each() -> None:
     state = state_with(np.arange(TABLE_SIZE))
     key, gamma = int(state.cpus[0]["stream_key"]), int(state.cpus[0]["stream_gamma"])
-    drawn = [int(random.cost(state, 0, 0)) for _ in range(5)]
+    drawn = [int(cost(state, 0, 0)) for _ in range(5)]
     assert drawn == [sample(np.arange(TABLE_SIZE), reference_draw(key, gamma, n)) for n in range(1, 6)]
     constant = state_with(np.full(TABLE_SIZE, 1_234))
-    assert int(random.cost(constant, 0, 0)) == 1_234
+    assert int(cost(constant, 0, 0)) == 1_234
     assert int(constant.cpus[0]["stream_n"]) == 0

@@ -10,7 +10,11 @@ from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import run_until
 from rtsim.sched import entity
+from tests.engine.called import called
 from tests.engine.small import MS, US, Run, interrupt_at, machine, run
+
+dequeue_timeline = called(entity.dequeue_timeline)
+enqueue_timeline = called(entity.enqueue_timeline)
 
 EVERY = range(es.VECTORS)
 TIMERS = (es.VEC_TIMER, es.VEC_HRTIMER)
@@ -200,9 +204,9 @@ def test_where_a_mark_takes_effect_under_lazy_preemption(mark: int, kthread: int
     state, names = b.build([])
     run_until(state, MS - 1)
     runs = int(state.cpus[0]["curr"])
-    entity.dequeue_timeline(state, 0, 1 - runs)
+    dequeue_timeline(state, 0, 1 - runs)
     state.entities["vruntime"][1 - runs] -= 100 * MS  # far behind: it is picked as soon as anybody asks
-    entity.enqueue_timeline(state, 0, 1 - runs)
+    enqueue_timeline(state, 0, 1 - runs)
     state.cpus["need_resched"][0] = mark
     run_until(state, 6 * MS)
     assert Run(state, names).switches(after_ns=MS - 1)[0] == (MS + delay_ns, names.tasks[1 - runs])

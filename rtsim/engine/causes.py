@@ -1,0 +1,79 @@
+"""What holds up a sample at a moment: the cause that the time is charged to."""
+
+from __future__ import annotations
+
+from rtsim.engine.constants import (
+    C_EMULATOR,
+    C_HARDWARE,
+    C_IDLE_EXIT,
+    C_IRQ,
+    C_MEMORY,
+    C_PREEMPT_OFF,
+    C_SOFTIRQ,
+    C_SWITCH,
+    C_VM_ENTRY,
+    C_VM_EXIT,
+    CAUSES,
+    EXIT_EPT,
+    HARDWARE,
+    IDLE,
+    IDLE_EXIT,
+    IN_FAULT,
+    IN_QEMU,
+    IRQ,
+    NEEDS_PAGE,
+    NMI,
+    SCHEDULE,
+    SLEEPING,
+    SOFTIRQ,
+    SWITCH,
+    VM_ENTRY,
+    VM_EXIT,
+    WANTS_LOCK,
+)
+from rtsim.engine.jit import handler, inlined
+from rtsim.engine.state import State
+
+__all__ = ["holding_up"]
+
+
+@inlined
+def holding_up(s: State, cpu: int, watch: int) -> int:
+    """Return the cause that holds up the sample of `watch` on `cpu` right now."""
+    c = s.cpus[cpu]
+    offset = CAUSES if c.carrier >= 0 else 0
+    if c.level == HARDWARE:
+        return C_HARDWARE + offset
+    if c.level == IRQ or c.level == NMI:
+        return C_IRQ + offset
+    if c.level == SOFTIRQ:
+        return C_SOFTIRQ + offset
+    if c.bottom == SWITCH or c.bottom == SCHEDULE:
+        return C_SWITCH + offset
+    waiter = s.watches[watch].task
+    if c.bottom == IDLE or c.bottom == IDLE_EXIT:
+        return C_MEMORY if _awaits_page(s, waiter) else C_IDLE_EXIT + offset
+    curr = c.curr
+    mine = waiter == curr or s.cpus[s.tasks[waiter].cpu].carrier == curr
+    if mine:
+        mode = s.tasks[curr].mode
+        if mode == VM_ENTRY:
+            return C_VM_ENTRY
+        if mode == VM_EXIT:
+            return C_MEMORY if s.tasks[curr].exit_reason == EXIT_EPT else C_VM_EXIT
+        if mode in (IN_QEMU, WANTS_LOCK):
+            return C_EMULATOR
+        if mode in (NEEDS_PAGE, IN_FAULT):
+            return C_MEMORY
+    elif _awaits_page(s, waiter):
+        return C_MEMORY
+    elif c.section_rest >= 0:
+        return C_PREEMPT_OFF + offset
+    return 2 * CAUSES + curr
+
+
+@handler
+def _awaits_page(s: State, waiter: int) -> bool:
+    """Return whether the vCPU that carries `waiter` sleeps until a page has been read: no CPU would help it."""
+    carrier = s.cpus[s.tasks[waiter].cpu].carrier
+    return carrier >= 0 and s.tasks[carrier].mode == IN_FAULT and s.tasks[carrier].state == SLEEPING
