@@ -102,6 +102,11 @@ class Kernel:
         return self.preempt == "rt" or self.command_line.threadirqs
 
     @property
+    def autogroups(self) -> bool:
+        """Whether tasks of the root cgroup are grouped by their sessions; ``noautogroup`` has them not."""
+        return bool(self._tunable("sched_autogroup_enabled")) and not self.command_line.has("noautogroup")
+
+    @property
     def rt_runtime_ns(self) -> int | None:
         """RT time allowed in each period; None: unlimited."""
         runtime = self._tunable("sched_rt_runtime_us")

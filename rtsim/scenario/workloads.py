@@ -15,10 +15,12 @@ from rtsim.workload import (
     Setting,
     TaskModel,
     WorkloadModel,
+    add_autogroups,
     add_cyclictest,
     add_oslat,
     add_task,
     add_timerlat,
+    autogroup_of,
     checked_path,
 )
 from rtsim.workload.policies import check_slice
@@ -75,6 +77,7 @@ def add_workload(
     check_deadline_tasks(workload, machine.kernel, machine.root_domains, scenario.source, machine.place)
     default = workload.settings.default_policy
     setting = Setting(builder, workload.tasks, machine.prefix, machine.row, default, clock_poll_ns, activation)
+    autogroups = add_autogroups(builder, machine.row, machine.kernel, machine.prefix, workload)
     added = Added()
     for name, task in workload.tasks.items():
         place = f"{machine.place}.tasks.{name}"
@@ -83,8 +86,10 @@ def add_workload(
             if task.slice is not None:
                 check_slice(task.slice, machine.kernel)
         path = checked_path(task.taskgroup or "/")
-        machine.cgroups.check_policy(path, task.effective_policy(default), place)
-        threads = add_task(setting, name, cpus, group=machine.groups[path])
+        policy = task.effective_policy(default)
+        machine.cgroups.check_policy(path, policy, place)
+        group = machine.groups[path] if path else autogroup_of(task.session, policy, autogroups)
+        threads = add_task(setting, name, cpus, group=group)
         _keep(added, scenario, machine.prefix + name, threads)
     for name, test in workload.observers().items():
         cpus = machine.measured_cpus if isinstance(test.cpus, str) else test.cpus

@@ -1,5 +1,6 @@
 """What runs: rt-app's tasks, cyclictest, oslat and timerlat, each as a model of its options and as rows."""
 
+from rtsim.workload.autogroups import add_autogroups, autogroup_of
 from rtsim.workload.cgroups import CgroupModel, Cgroups, checked_path
 from rtsim.workload.cyclictest import CyclictestModel, add_cyclictest
 from rtsim.workload.model import WorkloadModel, load_workload
@@ -16,10 +17,12 @@ __all__ = [
     "TaskModel",
     "TimerlatModel",
     "WorkloadModel",
+    "add_autogroups",
     "add_cyclictest",
     "add_oslat",
     "add_task",
     "add_timerlat",
+    "autogroup_of",
     "checked_path",
     "instance_names",
     "load_workload",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from rtsim.inputs.errors import shown
 from rtsim.inputs.models import StrictModel
 from rtsim.workload.events import EVENTS, LONGEST_US, Event, split_events, takes_time
 from rtsim.workload.policies import REALTIME, Cpus, check_deadline, check_priority
@@ -66,7 +67,7 @@ class PhaseModel(EventfulModel):
 class TaskModel(EventfulModel):
     """One task, or `instance` copies NAME-0, NAME-1, ...; with events of its own, or with `phases` of them.
 
-    `overrun`, `slice`, `timer_slack` and `clock_poll` are rtsim's own.
+    `session`, `overrun`, `slice`, `timer_slack` and `clock_poll` are rtsim's own.
     """
 
     policy: SchedPolicy | None = None
@@ -83,6 +84,9 @@ class TaskModel(EventfulModel):
     """By default all, or those of its cgroup's cpuset."""
     taskgroup: str | None = None
     """A path of `cgroups`."""
+    session: str | None = Field(default=None, min_length=1)
+    """Its session (setsid), such as a login shell's: without a `taskgroup` it shares the autogroup of that session's
+    tasks, where sysctl sched_autogroup_enabled is 1. By default none, as kernel threads: it is in the root group."""
     instance: int = Field(default=1, ge=1, le=MOST_INSTANCES)
     """Copies, named NAME-0, NAME-1, ..."""
     delay: int = Field(default=0, ge=0, le=LONGEST_US)
@@ -206,6 +210,15 @@ class RtAppModel(StrictModel):
     tasks: dict[str, TaskModel] = Field(default_factory=dict)
     resources: dict[str, ResourceModel] = Field(default_factory=dict)
     settings: GlobalModel = Field(default=GlobalModel(), alias="global")
+    sessions: dict[str, Annotated[int, Field(ge=-20, le=19)]] = Field(default_factory=dict)
+    """Nice values of the autogroups of sessions (/proc/PID/autogroup), by default 0; rtsim's own."""
+
+    @model_validator(mode="after")
+    def _sessions_of_tasks(self) -> Self:
+        unknown = sorted(set(self.sessions) - {task.session for task in self.tasks.values()})
+        if unknown:
+            raise ValueError(f"expected sessions of tasks, no task has session {shown(unknown[0])}")
+        return self
 
     @model_validator(mode="after")
     def _policies_by_default(self) -> Self:

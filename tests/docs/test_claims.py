@@ -25,7 +25,7 @@ USED_COSTS = (
     "enqueue_remote",
 )  # fmt: skip
 INERT_TUNABLES = {
-    "sched_autogroup_enabled": 0, "sched_child_runs_first": 1, "sched_deadline_period_min_us": 200,
+    "sched_child_runs_first": 1, "sched_deadline_period_min_us": 200,
     "sched_deadline_period_max_us": 1 << 21, "watchdog": 0, "nmi_watchdog": 0,
     "watchdog_thresh": 20,
 }  # fmt: skip
