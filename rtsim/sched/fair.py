@@ -11,6 +11,7 @@ from rtsim.engine.state import State
 from rtsim.sched import bandwidth, cfs, eevdf, fair_server, runtime, tasklist, tree
 from rtsim.sched.account import update_curr
 from rtsim.sched.cfs_rq import dequeue_entity, enqueue_entity, h_add, requeue_delayed
+from rtsim.sched.cpus import jiffies, sched_idle_cpu
 from rtsim.sched.entity import (
     NICE_0_WEIGHT,
     clear_buddies,
@@ -155,6 +156,8 @@ def _dequeue_entities(s: State, cpu: int, first: int, sleep: bool) -> bool:
         sleep = True
         entity = above
     s.cpus[cpu].nr_running -= queued
+    if queued == 1 and idle == 0 and sched_idle_cpu(s, cpu):
+        s.cpus[cpu].next_balance = jiffies(s, cpu)  # to pull what is worth more than what is left
     return True
 
 

@@ -261,6 +261,14 @@ def test_where_softirqs_are_threads_balancing_wakes_ksoftirqd_though_all_tasks_a
     assert int(done.task("ksoftirqd/0")["cpu_ns"]) == 4 * US * len(woken)
 
 
+@FAIR_CLASSES
+def test_a_cpu_that_is_left_to_sched_idle_tasks_is_balanced_at_its_next_tick(fair: int) -> None:
+    """dequeue_task_fair makes balancing due as ksoftirqd leaves the CPU to the hog."""
+    done = hog_with_ksoftirqd(es.IDLE_POLICY, force_irqthreads=1, fair=fair)
+    woken = done.times(es.TR_WAKING, "ksoftirqd/0")
+    assert {after - before for before, after in pairwise(woken[2:])} == {TICK}
+
+
 def test_interrupts_that_end_with_their_softirqs_wake_no_thread_for_it() -> None:
     assert hog_with_ksoftirqd(es.OTHER).times(es.TR_WAKING, "ksoftirqd/0") == []
     assert hog_with_ksoftirqd(es.OTHER, cores=1, force_irqthreads=1).times(es.TR_WAKING, "ksoftirqd/0") == []
