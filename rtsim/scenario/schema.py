@@ -156,6 +156,10 @@ class OverridesModel(StrictModel):
     hugepages: Literal["none", "2 MiB", "1 GiB"] | None = None
     locked: bool | None = None
     nosharepages: bool | None = None
+    pvspinlock: bool | None = None
+    """Whether the guest's waiters for spinlocks can halt; by default as its CPU model has it."""
+    hint_dedicated: bool | None = None
+    """Whether it is told that its vCPUs have CPUs of their own; its spinlocks are then a bare machine's."""
 
 
 class GuestModel(StrictModel):
