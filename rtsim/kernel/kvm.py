@@ -48,6 +48,8 @@ class KvmParameters:
     ple_window_shrink: int
     """Divisor when the vCPU comes back to a CPU, or cycles to be taken off; 0: back to `ple_window`."""
     ple_window_max: int
+    pml: bool
+    """Whether the CPU itself notes which pages a guest writes to (PML); else each page is write-protected."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def kvm_parameters(kernel: Kernel) -> KvmParameters:
         ple_window=_number(kernel, "kvm_intel.ple_window", 4096) if loops else 0,
         ple_window_grow=_number(kernel, "kvm_intel.ple_window_grow", 2),
         ple_window_shrink=_number(kernel, "kvm_intel.ple_window_shrink", 0),
+        pml=_switch(kernel, "kvm_intel.pml", True),
         ple_window_max=_number(kernel, "kvm_intel.ple_window_max", 2**32 - 1),
     )
 

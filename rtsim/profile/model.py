@@ -18,6 +18,7 @@ from rtsim.profile.entries import Arrival, CostEntry, DistributionEntry, IdleEnt
 __all__ = [
     "CLASSES",
     "Costs",
+    "DirtyLog",
     "Factor",
     "MemoryFault",
     "NoiseSource",
@@ -77,6 +78,19 @@ class PageFault(StrictModel):
     swap: CostEntry
 
 
+class DirtyLog(StrictModel):
+    """What it takes to know which pages of 4 KiB a guest that is migrated writes to, and to send them."""
+
+    fault: CostEntry
+    """Beyond the exit, the first write to a page after each sync where the CPU does not note it (without PML)."""
+    pml_entry: CostEntry
+    """With PML, each page written to: KVM goes through 512 of them at an exit."""
+    sync: CostEntry
+    """Per GiB of the guest: reading and clearing the log, under QEMU's global lock."""
+    send: CostEntry
+    """Per page: reading and sending it."""
+
+
 class PreemptOff(StrictModel):
     """Length of kernel sections in which a resched mark cannot take effect, by preemption model."""
 
@@ -93,6 +107,12 @@ def _nothing() -> CostEntry:
 
 def _memory_share() -> Factor:
     return Factor(value=0.3, source="assumed")
+
+
+def _dirty_log() -> DirtyLog:
+    costs = {"fault": "0.5 us", "pml_entry": "60 ns", "sync": "200 us", "send": "2 us"}
+    entries = {name: {"constant": cost, "source": "assumed"} for name, cost in costs.items()}
+    return DirtyLog.model_validate(entries)
 
 
 def _spin_turn() -> CostEntry:
@@ -154,6 +174,8 @@ class Costs(StrictModel):
     """Each level of cgroups that the fair class walks: to queue or dequeue a task, to switch to or from it."""
     irq_thread_hard: CostEntry = Field(default_factory=_one_microsecond)
     """What an interrupt whose handler is a thread does itself."""
+    dirty_log: DirtyLog = Field(default_factory=_dirty_log)
+    """Of guests that are migrated."""
     spin_turn: CostEntry = Field(default_factory=_spin_turn)
     """A turn of a waiter for a spinlock: PAUSE, and a look at the lock."""
     ktimers: CostEntry = Field(default_factory=_nothing)
