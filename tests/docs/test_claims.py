@@ -76,6 +76,13 @@ def test_what_logging_and_sending_pages_costs_counts_where_a_guest_is_migrated()
         assert outcome(brief(profile_overrides=dear).patched(moving)) != outcome(brief().patched(moving))
 
 
+def test_posting_timers_changes_nothing_for_guests_that_exit_to_idle() -> None:
+    assert "`kvm.pi_inject_timer` changes nothing here" in page("background/limits.md")
+    line = str(brief().data["host"]["kernel"]["cmdline"])
+    found = [outcome(brief(kernel={"cmdline": f"{line} kvm.pi_inject_timer={on}"})) for on in (0, 1)]
+    assert found[0] == found[1]
+
+
 def test_settings_listed_without_effect_have_none() -> None:
     assert all(f"`{name}`" in page("background/limits.md") for name in INERT_TUNABLES)
     assert outcome(brief(kernel={"sysctl": INERT_TUNABLES})) == outcome(brief())
