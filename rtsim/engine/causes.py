@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rtsim.engine.constants import (
+    ATOMIC,
     C_EMULATOR,
     C_HARDWARE,
     C_IDLE_EXIT,
@@ -10,11 +11,13 @@ from rtsim.engine.constants import (
     C_MEMORY,
     C_PREEMPT_OFF,
     C_SOFTIRQ,
+    C_SPINLOCK,
     C_SWITCH,
     C_VM_ENTRY,
     C_VM_EXIT,
     CAUSES,
     EXIT_EPT,
+    HALTED,
     HARDWARE,
     IDLE,
     IDLE_EXIT,
@@ -23,6 +26,7 @@ from rtsim.engine.constants import (
     IRQ,
     NEEDS_PAGE,
     NMI,
+    NONE,
     SCHEDULE,
     SLEEPING,
     SOFTIRQ,
@@ -52,7 +56,8 @@ def holding_up(s: State, cpu: int, watch: int) -> int:
         return C_SWITCH + offset
     waiter = s.watches[watch].task
     if c.bottom == IDLE or c.bottom == IDLE_EXIT:
-        return C_MEMORY if _awaits_page(s, waiter) else C_IDLE_EXIT + offset
+        awaited = _sleeps_for(s, waiter)
+        return awaited if awaited != NONE else C_IDLE_EXIT + offset
     curr = c.curr
     mine = waiter == curr or s.cpus[s.tasks[waiter].cpu].carrier == curr
     if mine:
@@ -65,15 +70,27 @@ def holding_up(s: State, cpu: int, watch: int) -> int:
             return C_EMULATOR
         if mode in (NEEDS_PAGE, IN_FAULT):
             return C_MEMORY
-    elif _awaits_page(s, waiter):
-        return C_MEMORY
-    elif c.section_rest >= 0:
-        return C_PREEMPT_OFF + offset
+    else:
+        awaited = _sleeps_for(s, waiter)
+        if awaited != NONE:
+            return awaited
+        if c.section_rest >= 0:
+            return C_PREEMPT_OFF + offset
+        if s.tasks[curr].kthread == ATOMIC:
+            return (C_SPINLOCK if s.tasks[curr].work_until > 0 else C_PREEMPT_OFF) + offset
     return 2 * CAUSES + curr
 
 
 @handler
-def _awaits_page(s: State, waiter: int) -> bool:
-    """Return whether the vCPU that carries `waiter` sleeps until a page has been read: no CPU would help it."""
+def _sleeps_for(s: State, waiter: int) -> int:
+    """Return for what the vCPU of `waiter` sleeps though that does not, so that no CPU would help; NONE: it does not.
+
+    It is a page that is read, or a spinlock: only a guest that waits for one halts with a task to run.
+    """
     carrier = s.cpus[s.tasks[waiter].cpu].carrier
-    return carrier >= 0 and s.tasks[carrier].mode == IN_FAULT and s.tasks[carrier].state == SLEEPING
+    if carrier < 0 or s.tasks[carrier].state != SLEEPING:
+        return NONE
+    if s.tasks[carrier].mode == IN_FAULT:
+        return C_MEMORY
+    halted = s.tasks[carrier].mode == HALTED and s.cpus[s.tasks[carrier].guest_cpu].curr >= 0
+    return C_SPINLOCK + CAUSES if halted else NONE

@@ -36,10 +36,16 @@ SLEEPING, RUNNABLE, BLOCKED = 0, 1, 2
 
 # Where a vCPU thread is (kvm/vcpu.py).
 NOT_VCPU, IN_HOST, VM_ENTRY, IN_GUEST, VM_EXIT, WANTS_LOCK, IN_QEMU, HALTED = 0, 1, 2, 3, 4, 5, 6, 7
-NEEDS_PAGE, IN_FAULT, POLLING = 8, 9, 10
+NEEDS_PAGE, IN_FAULT, POLLING, UNHALTED, ON_SPIN = 8, 9, 10, 11, 12
 
 # Why a vCPU left the guest.
-EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT, EXIT_DOORBELL = 0, 1, 2, 3, 4, 5
+EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT, EXIT_DOORBELL, EXIT_PAUSE, EXIT_KICK = 0, 1, 2, 3, 4, 5, 6, 7
+
+# What TASK.kthread says: in user space; in the kernel, by preemption points; holding or awaiting a spinlock.
+USER, KTHREAD, ATOMIC = 0, 1, 2
+
+# What a kernel's spinlocks are: queued; test-and-set; queued, and waiters let their vCPUs halt (kvm/spinlock.py).
+SPIN_NATIVE, SPIN_VIRT, SPIN_PV = 0, 1, 2
 
 # Fair classes.
 CFS, EEVDF = 0, 1
@@ -71,7 +77,7 @@ LISTS = RT_PRIORITIES + 1
 # Operations of a task's program.
 OP_RUN, OP_TIMER, OP_JOB, OP_JUMP, OP_GUEST, OP_RUNTIME, OP_START, OP_SLEEP, OP_BLOCK = 0, 1, 2, 3, 4, 5, 6, 7, 8
 OP_LOOP, OP_EXIT, OP_LOCK, OP_UNLOCK, OP_WAIT, OP_SIGNAL, OP_BROADCAST = 9, 10, 11, 12, 13, 14, 15
-OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ = 16, 17, 18, 19, 20
+OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ, OP_SPIN_LOCK, OP_SPIN_UNLOCK = 16, 17, 18, 19, 20, 21, 22
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT, NOISE_FAULT = 0, 1, 2, 3, 4, 5, 6
@@ -84,6 +90,7 @@ ACT_NOTHING, ACT_START, ACT_WAKE, ACT_JOB, ACT_IRQ = 0, 1, 2, 3, 4
 # Trace records (numbers are part of stored traces: append only).
 TR_IRQ, TR_IRQ_EXIT, TR_SOFTIRQ, TR_HARDWARE, TR_NMI, TR_WAKING, TR_SWITCH, TR_SAMPLE = 0, 1, 2, 3, 4, 5, 6, 7
 TR_VM_ENTRY, TR_VM_EXIT, TR_TICK, TR_TIMER, TR_LOCK_WAIT, TR_BLOCK, TR_NOISE, TR_MIGRATE = 8, 9, 10, 11, 12, 13, 14, 15
+TR_YIELD_TO = 16
 TR_NAMES = (
     "irq_entry",
     "irq_exit",
@@ -101,6 +108,7 @@ TR_NAMES = (
     "block",
     "noise",
     "sched_migrate_task",
+    "yield_to",
 )
 
 # Causes of latency; inside a guest the same again, CAUSES further on; then one a task ("thread:NAME").
@@ -117,9 +125,10 @@ CAUSE_NAMES = (
     "emulator",
     "memory",
     "smt",
+    "spinlock",
 )
 (C_HARDWARE, C_IRQ, C_SOFTIRQ, C_IDLE_EXIT, C_PREEMPT_OFF, C_SWITCH, C_TIMER_SLACK,
- C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY, C_SMT) = range(len(CAUSE_NAMES))  # fmt: skip
+ C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY, C_SMT, C_SPINLOCK) = range(len(CAUSE_NAMES))  # fmt: skip
 CAUSES = len(CAUSE_NAMES)
 
 HISTOGRAM_BUCKETS = 2048 + 36 * 1024

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from rtsim.engine import execution, idle, interrupts, observe, program, rtsl, smt, softirq, switch, trace
 from rtsim.engine.constants import (
+    ATOMIC,
     BASE,
     EXIT_EPT,
     EXIT_EXTERNAL,
@@ -29,6 +30,7 @@ from rtsim.engine.constants import (
     SWITCH,
     TASK_RUNS,
     TR_IRQ_EXIT,
+    USER,
     VM_ENTRY,
     VM_EXIT,
 )
@@ -189,7 +191,7 @@ def at_base(s: State, cpu: int) -> None:
         _idle(s, cpu)
     elif c.left[BASE] != NONE:
         if s.tasks[c.curr].work_until > 0:
-            program.compute_to_reading(s, cpu, c.curr)
+            program.look_at_clock(s, cpu)
         else:
             execution.resume(s, cpu)
     elif not program.continue_task(s, cpu):
@@ -231,11 +233,13 @@ def _halt(s: State, guest_cpu: int) -> None:
 def _may_preempt(s: State, cpu: int) -> bool:
     """Return whether a reschedule may happen here; a kernel thread first runs to the next point that allows it.
 
-    One that has done nothing since it was switched to is at such a point.
+    One that has done nothing since it was switched to is at such a point. Nobody is preempted with a spinlock.
     """
     c = s.cpus[cpu]
-    if c.curr < 0 or s.tasks[c.curr].kthread == 0:
+    if c.curr < 0 or s.tasks[c.curr].kthread == USER:
         return True
+    if s.tasks[c.curr].kthread == ATOMIC:
+        return False
     k = s.kernels[c.kernel]
     if s.tasks[c.curr].softirq_round != 0 and k.preempt != PREEMPT_RT:
         return False

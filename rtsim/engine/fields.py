@@ -130,7 +130,7 @@ KERNEL = dtype_of(f"""
     cgroup_level:   one level of a fair task: queueing it, taking it off, switching to or from it, its tick
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
-    vm_exit[6]:     VM exit by reason
+    vm_exit[8]:     VM exit by reason
     smt_speed:      of FULL_SPEED, how fast a CPU works while a task has another one of its core
     halt_poll_ns:   ns that a halted vCPU polls at most, 0 = never
     halt_poll_grow: factor after a halt that a longer poll would have caught, 0 = none
@@ -145,6 +145,13 @@ KERNEL = dtype_of(f"""
     guest_poll_grow: factor after a halt that a longer poll would have caught
     guest_poll_grow_start: ns, first poll
     guest_poll_shrink: divisor after a halt longer than any poll, 0 = back to none
+    spinlocks:      of this kernel: queued, test-and-set, or halting
+    spin_threshold: ns that a waiter for one spins before it halts
+    ple_window:     cycles, first length of the pause loop that ends guest mode, 0 = none does
+    ple_window_grow: factor after such an exit, or cycles if not below ple_window; 0 = back to that
+    ple_window_shrink: divisor when the vCPU comes back to a CPU, or cycles; 0 = back to ple_window
+    ple_window_max: cycles
+    last_boosted:   number of the vCPU of this guest that a spinning one last gave way to
     irq_thread_hard: hard part of an interrupt whose handler is a thread
     ktimers:        a run of ktimers, beyond the wake-ups it does
     preempt:        preemption model
@@ -262,7 +269,7 @@ TASK = dtype_of(f"""
     policy:         scheduling policy
     prio:           kernel priority: 0..98 realtime, 100..139 fair
     group:          its cgroup, row of `groups`, -1 root
-    kthread:        1 = runs in the kernel: preemption points matter
+    kthread:        whether it runs in the kernel: USER, KTHREAD (preemption points matter) or ATOMIC (no preemption)
     state:          task state
     allowed[{AFFINITY_WORDS}]: affinity mask over its kernel's CPUs
     nr_allowed:     CPUs in it
@@ -281,7 +288,7 @@ TASK = dtype_of(f"""
     left:           ns, work left in it while off the CPU, NONE = not begun
     fresh:          1 = woken and not yet back in user space
     first:          ns, start of its program, from which its timers count
-    work_until:     ns of its own CPU clock, end of the OP_RUN under way; 0 = none, or it does not read the clock
+    work_until:     ns of its own CPU clock, end of the OP_RUN under way; 0 = none or not read; 1 = a spinlock is free
     ends_at:        ns, end of OP_RUNTIME, 0 = not begun
     waker_flips:    how often it woke another task than before, halved each second
     waker_last:     whom it woke last, -1 nobody
@@ -335,6 +342,14 @@ TASK = dtype_of(f"""
     migrations:     changes of CPU
     times_row:      row of `cpu_times`, -1 none
     ns_before:      ns on a CPU, before it came to the present one
+    spin_from:      ns, since when it holds or awaits a spinlock
+    spin_until:     ns, when the pause loop that it is in ends guest mode, -1 = the loop has not begun
+    spun_from:      ns of its cpu_ns, when it began to spin last
+    spin_halted:    1 = its vCPU is halted until it is next for the spinlock
+    ple_window:     cycles, vCPU: length of the pause loop that ends guest mode
+    ple_switches:   vCPU: its switches when that was last set
+    dy_eligible:    1 = vCPU: though spinning, the next one to be yielded to
+    kick_cpu:       vCPU: guest CPU whose waiter for a spinlock it kicks
 """)
 
 OP = dtype_of("""

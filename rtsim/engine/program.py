@@ -14,6 +14,8 @@ OP_SIGNAL       wakes the first waiter of condition `value`
 OP_BROADCAST    wakes all of them
 OP_BARRIER      the last of those who meet at `value` wakes the others and jumps past OP_LEAVE, they wait
 OP_LEAVE        leaves barrier `value`
+OP_SPIN_LOCK    takes spinlock `value`, or spins for it (`rtsim.kvm.spinlock`)
+OP_SPIN_UNLOCK  frees spinlock `value`
 OP_YIELD        sched_yield
 OP_AFFINITY     sched_setaffinity to mask `value`, of `extra` CPUs
 OP_LOOP         jumps to operation `value`, in all `extra` times through
@@ -50,6 +52,8 @@ from rtsim.engine.constants import (
     OP_SIGNAL,
     OP_SLEEP,
     OP_SOFTIRQ,
+    OP_SPIN_LOCK,
+    OP_SPIN_UNLOCK,
     OP_START,
     OP_TIMER,
     OP_UNLOCK,
@@ -61,11 +65,11 @@ from rtsim.engine.constants import (
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
-from rtsim.kvm import threads, vcpu
+from rtsim.kvm import spinlock, threads, vcpu
 from rtsim.sched import core
 from rtsim.sched.cpus import allowed_on
 
-__all__ = ["compute_to_reading", "continue_task", "end_operation", "sleep_to_start"]
+__all__ = ["continue_task", "end_operation", "look_at_clock", "sleep_to_start"]
 
 RUNTIME_CHUNK = 32_000
 """ns of work between two looks at the clock in rt-app's ``runtime``."""
@@ -103,6 +107,12 @@ def continue_task(s: State, cpu: int) -> bool:
         elif code in (OP_UNLOCK, OP_SIGNAL, OP_BROADCAST, OP_YIELD):
             execution.begin_base(s, cpu, TASK_RUNS, 0)
             return True
+        elif code == OP_SPIN_LOCK:
+            if not spinlock.spin_lock(s, cpu):
+                return True
+        elif code == OP_SPIN_UNLOCK:
+            spinlock.spin_unlock(s, cpu)
+            return True
         elif not _synchronise(s, cpu, task):
             return False
 
@@ -125,13 +135,26 @@ def _compute(s: State, cpu: int, task: int) -> None:
     """Begin OP_RUN, or go on with it where the task reads its own CPU clock."""
     op = s.ops[s.tasks[task].pc]
     if op.extra > 0 and op.value >= 0:
-        compute_to_reading(s, cpu, task)
+        _compute_to_reading(s, cpu, task)
     else:
         execution.begin_base(s, cpu, TASK_RUNS, NEVER if op.value < 0 else cost(s, cpu, op.value))
 
 
 @handler
-def compute_to_reading(s: State, cpu: int, task: int) -> None:
+def look_at_clock(s: State, cpu: int) -> None:
+    """Let the running task, back from an interruption, go on up to the next reading of its CPU clock.
+
+    One that spins for a lock looks at that instead.
+    """
+    task = s.cpus[cpu].curr
+    if s.ops[s.tasks[task].pc].code == OP_SPIN_LOCK:
+        spinlock.look_again(s, cpu)
+    else:
+        _compute_to_reading(s, cpu, task)
+
+
+@handler
+def _compute_to_reading(s: State, cpu: int, task: int) -> None:
     """Run up to the end of the work, or to the first reading of the CPU clock that comes after the end of the slice.
 
     The work is over when the CPU clock has moved by it: what else the task is charged for counts, such as interrupts.
@@ -344,7 +367,7 @@ def end_operation(s: State, cpu: int) -> None:
         threads.end_job(s, cpu)
     elif op.code == OP_RUN and t.work_until > 0 and t.work_until > core.cpu_clock(s, cpu):
         core.account_curr(s, cpu)
-    elif op.code == OP_RUNTIME and s.m[0].now < t.ends_at:
+    elif (op.code == OP_RUNTIME and s.m[0].now < t.ends_at) or op.code == OP_SPIN_LOCK:
         return
     else:
         t.ends_at = 0

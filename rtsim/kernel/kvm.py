@@ -1,21 +1,28 @@
-"""KVM's module parameters on a host, and how the CPUs of a guest idle: from the kernel's command line.
+"""KVM's module parameters on a host, how the CPUs of a guest idle and spin: from the kernel's command line.
 
 Sources: arch/x86/kvm/{x86,lapic}.c, arch/x86/kvm/vmx/vmx.c, virt/kvm/kvm_main.c and
-drivers/cpuidle/governors/haltpoll.c of 6.1.192, 6.12.117 and 7.2.13.
+drivers/cpuidle/governors/haltpoll.c of 6.1.192, 6.12.117 and 7.2.13; arch/x86/kvm/x86.h, arch/x86/kernel/kvm.c and
+kernel/locking/qspinlock_paravirt.h of the first two.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from rtsim.inputs.errors import InputError, shown
 from rtsim.kernel.features import rule
 from rtsim.kernel.kernel import Kernel
 
-__all__ = ["GuestIdle", "KvmParameters", "guest_idle", "kvm_parameters"]
+__all__ = ["SPIN_THRESHOLD", "GuestIdle", "KvmParameters", "Spinlocks", "guest_idle", "kvm_parameters", "spinlocks"]
 
 ADVANCE_INIT_NS = 1_000
 """LAPIC_TIMER_ADVANCE_NS_INIT."""
+SPIN_THRESHOLD = 1 << 15
+"""Turns of a paravirtual spinlock's waiter before it halts."""
+
+Spinlocks = Literal["native", "virt", "pv"]
+"""Queued; test-and-set; queued, and waiters that spin for long halt their vCPUs."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,15 @@ class KvmParameters:
     """Whether that is only where it begins."""
     preemption_timer: bool
     """Whether the CPU itself ends guest mode when the timer of a running guest expires (VMX); else an hrtimer does."""
+    ple_window: int
+    """First length of the pause loop that ends guest mode, in cycles; 0: none does (``ple_gap=0``)."""
+    ple_window_grow: int
+    """Factor after such an exit, or cycles to be added if not below `ple_window`; 0: back to that."""
+    ple_window_shrink: int
+    """Divisor when the vCPU comes back to a CPU, or cycles to be taken off; 0: back to `ple_window`."""
+    ple_window_max: int
+    pml: bool
+    """Whether the CPU itself notes which pages a guest writes to (PML); else each page is write-protected."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,7 @@ def kvm_parameters(kernel: Kernel) -> KvmParameters:
     InputError
         One of them has a value that the module would refuse.
     """
+    loops = _number(kernel, "kvm_intel.ple_gap", 128) > 0
     advance = _number(kernel, "kvm.lapic_timer_advance_ns", -1)
     if not _switch(kernel, "kvm.lapic_timer_advance", True):
         advance = 0
@@ -68,6 +85,11 @@ def kvm_parameters(kernel: Kernel) -> KvmParameters:
         lapic_timer_advance_ns=ADVANCE_INIT_NS if advance < 0 else advance,
         lapic_timer_advance_adapts=advance < 0,
         preemption_timer=_switch(kernel, "kvm_intel.preemption_timer", True),
+        ple_window=_number(kernel, "kvm_intel.ple_window", 4096) if loops else 0,
+        ple_window_grow=_number(kernel, "kvm_intel.ple_window_grow", 2),
+        ple_window_shrink=_number(kernel, "kvm_intel.ple_window_shrink", 0),
+        pml=_switch(kernel, "kvm_intel.pml", True),
+        ple_window_max=_number(kernel, "kvm_intel.ple_window_max", 2**32 - 1),
     )
 
 
@@ -75,7 +97,7 @@ def guest_idle(kernel: Kernel) -> GuestIdle:
     """Return how the CPUs of a guest with this kernel idle.
 
     ``idle=poll`` never halts. ``cpuidle_haltpoll.force=1`` loads cpuidle-haltpoll, which without it needs a hint that
-    libvirt does not give (``kvm-hint-dedicated``).
+    Nova does not give (``kvm-hint-dedicated``).
 
     Raises
     ------
@@ -95,6 +117,23 @@ def guest_idle(kernel: Kernel) -> GuestIdle:
     )
 
 
+def spinlocks(kernel: Kernel, vcpus: int, *, pv_unhalt: bool, dedicated: bool) -> Spinlocks:
+    """Return what the spinlocks of a guest with this kernel are (kvm_spinlock_init).
+
+    Parameters
+    ----------
+    kernel, vcpus
+        The guest's.
+    pv_unhalt
+        Whether its host offers to kick halted vCPUs (``kvm_pv_unhalt``).
+    dedicated
+        Whether its host says that each vCPU has a CPU of its own (``kvm-hint-dedicated``).
+    """
+    if dedicated or vcpus == 1 or kernel.command_line.has("nopvspin"):
+        return "native"
+    return "pv" if pv_unhalt else "virt"
+
+
 def _number(kernel: Kernel, name: str, default: int) -> int:
     text = kernel.command_line.value(name)
     if text is None:
@@ -103,8 +142,10 @@ def _number(kernel: Kernel, name: str, default: int) -> int:
         value = int(text)
     except ValueError:
         value = -2
-    if not min(default, 0) <= value < 2**31:
-        raise InputError(kernel.command_line.source, name, f"expected a number of ns or times, found {shown(text)}")
+    if not min(default, 0) <= value < 2**32:
+        raise InputError(
+            kernel.command_line.source, name, f"expected a number of ns, cycles or times, found {shown(text)}"
+        )
     return value
 
 

@@ -12,6 +12,8 @@ from rtsim.engine.constants import (
     EXIT_EPT,
     EXIT_HLT,
     EXIT_IO,
+    EXIT_KICK,
+    EXIT_PAUSE,
     EXIT_TIMER,
     HALTED,
     IN_FAULT,
@@ -19,10 +21,12 @@ from rtsim.engine.constants import (
     IN_HOST,
     IN_QEMU,
     NEEDS_PAGE,
+    ON_SPIN,
     POLLING,
     TASK_RUNS,
     TR_VM_ENTRY,
     TR_VM_EXIT,
+    UNHALTED,
     VM_ENTRY,
     VM_EXIT,
     WANTS_LOCK,
@@ -30,7 +34,7 @@ from rtsim.engine.constants import (
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
-from rtsim.kvm import halt, lapic, memory
+from rtsim.kvm import halt, kick, lapic, memory, ple
 
 __all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]
 
@@ -82,10 +86,8 @@ def end_stretch(s: State, cpu: int) -> None:
     elif t.mode == VM_EXIT:
         if t.exit_reason == EXIT_HLT:
             t.mode = HALTED
-        elif t.exit_reason == EXIT_IO:
-            t.mode = WANTS_LOCK
-        elif t.exit_reason == EXIT_EPT:
-            t.mode = NEEDS_PAGE
+        elif t.exit_reason >= EXIT_IO:
+            _serve_exit(s, cpu)
         elif t.exit_reason == EXIT_TIMER and halt.without_kvm(s, t.guest_cpu):
             t.mode = WANTS_LOCK
             t.io_left = 0
@@ -95,9 +97,34 @@ def end_stretch(s: State, cpu: int) -> None:
         t.mode = HALTED
     elif t.mode == IN_FAULT:
         t.mode = IN_HOST
-    else:
+    elif t.mode == IN_QEMU:
         mutex.unlock(s, cpu, t.lock)
         t.mode = IN_HOST
+
+
+@handler
+def _serve_exit(s: State, cpu: int) -> None:
+    """Do what the vCPU on `cpu` has left the guest for, or note what it needs for that."""
+    t = s.tasks[s.cpus[cpu].curr]
+    t.mode = IN_HOST
+    if t.exit_reason == EXIT_IO:
+        t.mode = WANTS_LOCK
+    elif t.exit_reason == EXIT_EPT:
+        t.mode = NEEDS_PAGE
+    elif t.exit_reason == EXIT_PAUSE:
+        ple.on_spin(s, cpu)
+    elif t.exit_reason == EXIT_KICK:
+        kick.kick_vcpu(s, cpu)
+
+
+@handler
+def _end_wait(s: State, task: int) -> None:
+    """Let the vCPU `task`, which has its CPU again, note that it has been kicked or has yielded."""
+    mode = s.tasks[task].mode
+    if mode == UNHALTED:
+        halt.end_halt(s, task)
+    elif mode == ON_SPIN:
+        ple.end_spin_loop(s, task)
 
 
 @inlined
@@ -118,8 +145,10 @@ def proceed(s: State, cpu: int) -> bool:
         execution.begin_base(s, cpu, TASK_RUNS, t.io_left)
         t.mode = IN_QEMU
         return True
-    if t.mode == NEEDS_PAGE:
-        return memory.serve_fault(s, cpu)
+    if t.mode >= NEEDS_PAGE:
+        if t.mode == NEEDS_PAGE:
+            return memory.serve_fault(s, cpu)
+        _end_wait(s, task)
     c = s.cpus[cpu]
     c.entry_section = smt.work_in(s, cpu, lapic.wait_lapic_expire(s, task)) + cost(s, cpu, s.kernels[c.kernel].vm_entry)
     rtsl.note_section(s, cpu, c.entry_section)

@@ -132,6 +132,8 @@ def _placement(where: Source, root: Element) -> Placement:
         memory_nodes=() if cells else _common_nodes(where, root),
         shared_memory=cpu is not None and any(cell.get("memAccess") == "shared" for cell in cpu.iterfind("numa/cell")),
         cpu_mode=None if cpu is None else cpu.get("mode"),
+        pvspinlock=_state(where, root.find("features/pvspinlock")),
+        hint_dedicated=bool(_state(where, root.find("features/kvm/hint-dedicated"))),
         max_phys_addr=_max_phys_addr(where, cpu),
         tuned=tune.find("vcpupin") is not None or emulator is not None,
         warnings=tuple(_warnings(root, tune, pins)),
@@ -249,6 +251,15 @@ def _max_phys_addr(where: Source, cpu: Element | None) -> tuple[str, int | None]
         return None
     bits = where.number(element, "bits", 1, 64) if element.get("bits") else None
     return element.get("mode", "passthrough"), bits
+
+
+def _state(where: Source, element: Element | None) -> bool | None:
+    """Return whether a feature is on; None if it is not named."""
+    if element is None:
+        return None
+    if element.get("state", "on") not in ("on", "off"):
+        raise where.wrong(element, "state", f"on or off, found {shown(element.get('state'))}")
+    return element.get("state") != "off"
 
 
 def _warnings(root: Element, tune: Element, pins: Mapping[int, tuple[int, ...]]) -> Iterator[str]:

@@ -68,6 +68,10 @@ class Placement:
     """Host cells that a domain without NUMA cells of its own binds its memory to."""
     shared_memory: bool = False
     cpu_mode: str | None = "host-model"
+    pvspinlock: bool | None = None
+    """Whether halted vCPUs can be kicked for a spinlock (``kvm_pv_unhalt``); None: as the CPU model has it."""
+    hint_dedicated: bool = False
+    """Whether the guest is told that each vCPU has a CPU of its own (``kvm-hint-dedicated``)."""
     tuned: bool = True
     """Whether libvirt is told the pins; Nova leaves a guest without NUMA topology to the cpuset of ``<vcpu>``."""
     max_phys_addr: tuple[str, int | None] | None = None
@@ -96,6 +100,11 @@ class Placement:
     def page_sizes_kib(self) -> tuple[int | None, ...]:
         """Page size of each guest cell; none where the host's smallest pages do."""
         return tuple(cell.page_size_kib for cell in self.cells)
+
+    @property
+    def pv_unhalt(self) -> bool:
+        """Whether the guest can have its halted vCPUs kicked; QEMU's named CPU models, host-model too, leave it off."""
+        return self.cpu_mode in ("host-passthrough", "maximum") if self.pvspinlock is None else self.pvspinlock
 
     @property
     def cpus_used(self) -> frozenset[int]:

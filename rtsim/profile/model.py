@@ -18,6 +18,7 @@ from rtsim.profile.entries import Arrival, CostEntry, DistributionEntry, IdleEnt
 __all__ = [
     "CLASSES",
     "Costs",
+    "DirtyLog",
     "Factor",
     "MemoryFault",
     "NoiseSource",
@@ -63,6 +64,10 @@ class VmExit(StrictModel):
     external: CostEntry
     doorbell: CostEntry | None = None
     """A request that KVM passes on to a thread of the guest's process (ioeventfd); by default as timer."""
+    pause: CostEntry | None = None
+    """A pause loop: a guest that spins, and the search for another vCPU to yield to; by default as timer."""
+    kick: CostEntry | None = None
+    """A kick of a vCPU that is halted to wait for a spinlock (KVM_HC_KICK_CPU); by default as timer."""
 
 
 class PageFault(StrictModel):
@@ -71,6 +76,19 @@ class PageFault(StrictModel):
     small: CostEntry = Field(alias="4k")
     huge: CostEntry = Field(alias="2m")
     swap: CostEntry
+
+
+class DirtyLog(StrictModel):
+    """What it takes to know which pages of 4 KiB a guest that is migrated writes to, and to send them."""
+
+    fault: CostEntry
+    """Beyond the exit, the first write to a page after each sync where the CPU does not note it (without PML)."""
+    pml_entry: CostEntry
+    """With PML, each page written to: KVM goes through 512 of them at an exit."""
+    sync: CostEntry
+    """Per GiB of the guest: reading and clearing the log, under QEMU's global lock."""
+    send: CostEntry
+    """Per page: reading and sending it."""
 
 
 class PreemptOff(StrictModel):
@@ -89,6 +107,16 @@ def _nothing() -> CostEntry:
 
 def _memory_share() -> Factor:
     return Factor(value=0.3, source="assumed")
+
+
+def _dirty_log() -> DirtyLog:
+    costs = {"fault": "0.5 us", "pml_entry": "60 ns", "sync": "200 us", "send": "2 us"}
+    entries = {name: {"constant": cost, "source": "assumed"} for name, cost in costs.items()}
+    return DirtyLog.model_validate(entries)
+
+
+def _spin_turn() -> CostEntry:
+    return CostEntry.model_validate({"constant": "60 ns", "source": "PAUSE takes 140 cycles from Skylake on; assumed"})
 
 
 def _one_microsecond() -> CostEntry:
@@ -121,7 +149,7 @@ class Costs(StrictModel):
     softirq_entry: CostEntry
     """Each softirq that is raised."""
     vm_exit: VmExit
-    """By reason: timer, io, hlt, external, and ept for a page that the guest has not touched before."""
+    """By reason: timer, io, hlt, external, ept for a page that the guest has not touched before, pause, kick."""
     vm_entry: CostEntry
     """Back into the guest."""
     bql_hold: CostEntry
@@ -146,6 +174,10 @@ class Costs(StrictModel):
     """Each level of cgroups that the fair class walks: to queue or dequeue a task, to switch to or from it."""
     irq_thread_hard: CostEntry = Field(default_factory=_one_microsecond)
     """What an interrupt whose handler is a thread does itself."""
+    dirty_log: DirtyLog = Field(default_factory=_dirty_log)
+    """Of guests that are migrated."""
+    spin_turn: CostEntry = Field(default_factory=_spin_turn)
+    """A turn of a waiter for a spinlock: PAUSE, and a look at the lock."""
     ktimers: CostEntry = Field(default_factory=_nothing)
     """PREEMPT_RT: a run of ktimers/N, up to its first wake-up."""
     softirq_exit: CostEntry = Field(default_factory=_nothing)

@@ -23,7 +23,7 @@ from rtsim.scenario.memory import remote_share, slowdown
 from rtsim.scenario.rows import Rows
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.sched_domains import engine_domains, guest_domains
-from rtsim.scenario.virtualisation import guest_fields, host_fields, vcpu_fields
+from rtsim.scenario.virtualisation import guest_fields, host_fields, spinlock_fields, vcpu_fields
 from rtsim.scenario.workloads import Machine, add_workload
 from rtsim.workload import Cgroups, WorkloadModel
 from rtsim.workload.policies import POLICIES
@@ -229,11 +229,13 @@ class _Assembler:
         self._add_workload(machine, workload)
 
     def _guest_fields(self, guest: Guest) -> dict[str, Any]:
-        fields = guest_fields(guest.kernel, guest.model.timer_delivery)
-        if guest.model.timer_delivery == "emulator":
+        costs, delivery = self.host.profile.costs, guest.model.timer_delivery
+        fields = guest_fields(guest.kernel, delivery)
+        fields |= spinlock_fields(guest.kernel, guest.placement, costs, delivery)
+        if delivery == "emulator":
             fields["timer_task"] = self.tasks[f"{guest.name}/emulator"]
-            fields["timer_work"] = self.rows.table(self.host.profile.costs.bql_hold)
-            fields["lock_release"] = self.rows.table(self.host.profile.costs.bql_release)
+            fields["timer_work"] = self.rows.table(costs.bql_hold)
+            fields["lock_release"] = self.rows.table(costs.bql_release)
         return fields
 
     # ---- observation ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What occupies a guest and the threads of its process: noise in its kernel, work in QEMU, exits, requests, faults."""
+"""What occupies a guest and the threads of its process: its kernel's noise, QEMU's work, exits, faults, a migration."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rtsim.kernel import Isolation
 from rtsim.scenario.guests import Guest
 from rtsim.scenario.host import Host
 from rtsim.scenario.memory import faults_of
+from rtsim.scenario.migration import add_migration
 from rtsim.scenario.rows import Rows
 
 __all__ = ["add_guest_work"]
@@ -37,6 +38,7 @@ def add_guest_work(
     work.add_exits()
     work.add_requests()
     work.add_memory_faults(host)
+    add_migration(rows, guest, host, tasks)
 
 
 class _GuestWork:

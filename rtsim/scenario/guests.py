@@ -67,6 +67,7 @@ class Guest:
         """Yield the emulator thread and iothreads, and with `vhost` the thread that the kernel runs for its network.
 
         That one inherits cgroup and affinity of the emulator thread, which opens the device (``vhost_worker_create``).
+        So does the thread of a migration, which the emulator thread starts.
         """
         placement = self.placement
         emulator = placement.emulator_cpus or placement.floating_cpus or ()
@@ -76,6 +77,8 @@ class Guest:
             yield GuestThread(name, "other", 0, cpus, f"iothreadpin {number}", name)
         if vhost:
             yield GuestThread("vhost", "other", 0, emulator, "emulatorpin", "emulator")
+        if self.model.migration is not None:
+            yield GuestThread("migration", "other", 0, emulator, "emulatorpin", "emulator")
 
     def measured_vcpus(self) -> tuple[int, ...]:
         """Return the vCPUs that measuring programs run on by default: the realtime ones, or all without any."""

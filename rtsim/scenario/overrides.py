@@ -38,7 +38,7 @@ def overridden(placement: Placement, changes: OverridesModel, host_cpus: Iterabl
         size = PAGES_KIB.get(changes.hugepages)
         cells = range(max(len(placement.cells), 1))
         fields["huge_pages"] = () if size is None else tuple((cell, size) for cell in cells)
-    for name in ("locked", "nosharepages"):
+    for name in ("locked", "nosharepages", "pvspinlock", "hint_dedicated"):
         if getattr(changes, name) is not None:
             fields[name] = getattr(changes, name)
     return replace(placement, **fields)

@@ -36,7 +36,7 @@ from rtsim.workload.policies import POLICIES
 __all__ = ["Rows"]
 
 REMOTE_TICK_NS = 1_000_000_000
-EXITS = ("timer", "hlt", "external", "io", "ept", "doorbell")
+EXITS = ("timer", "hlt", "external", "io", "ept", "doorbell", "pause", "kick")
 
 NOISE_KINDS = {
     "hardware": NOISE_HARDWARE, "nmi": NOISE_NMI, "irq": NOISE_IRQ, "softirq": NOISE_SOFTIRQ,

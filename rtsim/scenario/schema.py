@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from rtsim.inputs.models import StrictModel
-from rtsim.inputs.units import Duration
+from rtsim.inputs.units import Duration, Rate
 from rtsim.workload import CgroupModel, CyclictestModel, WorkloadModel
 from rtsim.workload.policies import Cpus
 
@@ -18,12 +19,16 @@ __all__ = [
     "InterruptsModel",
     "KernelModel",
     "MemoryModel",
+    "MigrationModel",
     "OverridesModel",
     "ReplayModel",
     "ScenarioModel",
     "TopologyModel",
     "TunedModel",
 ]
+
+MOST_DIRTY_PAGES = 1 << 20
+"""Of a vCPU, in a round of a migration: each may become an event."""
 
 
 class TopologyModel(StrictModel):
@@ -156,6 +161,29 @@ class OverridesModel(StrictModel):
     hugepages: Literal["none", "2 MiB", "1 GiB"] | None = None
     locked: bool | None = None
     nosharepages: bool | None = None
+    pvspinlock: bool | None = None
+    """Whether the guest's waiters for spinlocks can halt; by default as its CPU model has it."""
+    hint_dedicated: bool | None = None
+    """Whether it is told that its vCPUs have CPUs of their own; its spinlocks are then a bare machine's."""
+
+
+class MigrationModel(StrictModel):
+    """A live migration under way during the whole run: the guest's writes are logged, and its pages sent."""
+
+    dirty_rate: Rate
+    """Writes of each vCPU to pages of its working set, per second that it runs; each to any of them."""
+    working_set: int = Field(default=65_536, ge=1, le=MOST_DIRTY_PAGES)
+    """Pages of 4 KiB that each vCPU writes to."""
+    round: Duration = Field(default=1_000_000_000, gt=0)
+    """Time between two syncs: after each, the first write to a page counts again."""
+    send_rate: Rate = Field(default=Fraction(30_000))
+    """Pages that are sent per second, in windows of 100 ms; 30000 are 1 Gbit/s."""
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        if self.dirty_rate * self.round / 10**9 > MOST_DIRTY_PAGES:
+            raise ValueError(f"expected at most {MOST_DIRTY_PAGES} writes a round")
+        return self
 
 
 class GuestModel(StrictModel):
@@ -169,6 +197,8 @@ class GuestModel(StrictModel):
     kernel: KernelModel = KernelModel()
     timer_delivery: Literal["kvm", "emulator"] = "kvm"
     """Who fires the guest's timers: KVM, or the emulator thread, as QEMU without KVM does."""
+    migration: MigrationModel | None = None
+    """A live migration of this guest to another host; none by default."""
     workload: WorkloadModel = WorkloadModel(cyclictest=CyclictestModel())
 
     @model_validator(mode="after")

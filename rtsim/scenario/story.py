@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from rtsim.engine.builder import Names
-from rtsim.engine.constants import NONE, TR_LOCK_WAIT, TR_NOISE, TR_SWITCH, TR_WAKING
+from rtsim.engine.constants import NONE, TR_LOCK_WAIT, TR_NOISE, TR_SWITCH, TR_WAKING, TR_YIELD_TO
 from rtsim.inputs.units import format_ns
 
 __all__ = ["story"]
@@ -26,6 +26,7 @@ PHRASES = {
     "emulator": "the vCPU waited for QEMU and its lock",
     "memory": "the host looked for pages of the guest",
     "smt": "another thread of the core slowed it down",
+    "spinlock": "a spinlock was waited for",
 }
 
 Record = tuple[int, int, int, int, int]
@@ -76,4 +77,6 @@ def _event(record: Record, release_ns: int, names: Names) -> str:
         return f"{when} {names.sources[task]} strikes {where} for {format_ns(value)}"
     if kind == TR_LOCK_WAIT:
         return f"{when} {names.tasks[task]} waits for the lock that {names.tasks[value]} holds"
+    if kind == TR_YIELD_TO:
+        return f"{when} {names.tasks[task]} yields to {names.tasks[value]}"
     return ""

@@ -1,13 +1,18 @@
-"""How a host's KVM and a guest's idle loop are set up, as fields of the engine's rows."""
+"""How a host's KVM and a guest's idle loop and spinlocks are set up, as fields of the engine's rows."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from rtsim.engine.constants import SPIN_NATIVE, SPIN_PV, SPIN_VIRT
 from rtsim.kernel import Kernel
-from rtsim.kernel.kvm import guest_idle, kvm_parameters
+from rtsim.kernel.kvm import SPIN_THRESHOLD, guest_idle, kvm_parameters, spinlocks
+from rtsim.nova import Placement
+from rtsim.profile import Costs
 
-__all__ = ["guest_fields", "host_fields", "vcpu_fields"]
+__all__ = ["guest_fields", "host_fields", "spinlock_fields", "vcpu_fields"]
+
+SPINLOCKS = {"native": SPIN_NATIVE, "virt": SPIN_VIRT, "pv": SPIN_PV}
 
 
 def host_fields(kernel: Kernel) -> dict[str, Any]:
@@ -20,6 +25,10 @@ def host_fields(kernel: Kernel) -> dict[str, Any]:
         "halt_poll_shrink": kvm.halt_poll_ns_shrink,
         "timer_advance_adapts": int(kvm.lapic_timer_advance_adapts),
         "preemption_timer": int(kvm.preemption_timer),
+        "ple_window": kvm.ple_window,
+        "ple_window_grow": kvm.ple_window_grow,
+        "ple_window_shrink": kvm.ple_window_shrink,
+        "ple_window_max": kvm.ple_window_max,
     }
 
 
@@ -37,6 +46,17 @@ def guest_fields(kernel: Kernel, timer_delivery: str) -> dict[str, Any]:
     }
 
 
+def spinlock_fields(kernel: Kernel, placement: Placement, costs: Costs, timer_delivery: str) -> dict[str, int]:
+    """Return what the spinlocks of a guest with this kernel are; without KVM nobody offers it to kick its vCPUs."""
+    offered = placement.pv_unhalt and timer_delivery == "kvm"
+    kind = spinlocks(kernel, placement.vcpus, pv_unhalt=offered, dedicated=placement.hint_dedicated)
+    turn_ns = costs.spin_turn.distribution().mean_ns
+    return {"spinlocks": SPINLOCKS[kind], "spin_threshold": round(SPIN_THRESHOLD * turn_ns)}
+
+
 def vcpu_fields(kernel: Kernel, timer_delivery: str) -> dict[str, int]:
-    """Return how early the timers of a guest fire at first, as fields of its vCPUs; `kernel` is the host's."""
-    return {"timer_advance": kvm_parameters(kernel).lapic_timer_advance_ns if timer_delivery == "kvm" else 0}
+    """Return how early the timers of a guest fire, and how long it may spin, at first; `kernel` is the host's."""
+    if timer_delivery != "kvm":
+        return {"timer_advance": 0, "ple_window": 0}
+    kvm = kvm_parameters(kernel)
+    return {"timer_advance": kvm.lapic_timer_advance_ns, "ple_window": kvm.ple_window}

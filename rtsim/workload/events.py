@@ -5,7 +5,7 @@ Durations are in us. Names of mutexes, conditions, barriers and shared timers ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, Strict, TypeAdapter, ValidationError
@@ -13,7 +13,16 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from rtsim.inputs.models import StrictModel
 
-__all__ = ["EVENTS", "ConditionModel", "Event", "TimerModel", "event_named", "split_events", "takes_time"]
+__all__ = [
+    "EVENTS",
+    "ConditionModel",
+    "Event",
+    "TimerModel",
+    "check_spinlocks",
+    "event_named",
+    "split_events",
+    "takes_time",
+]
 
 LONGEST_US = 2**31 - 1
 """rt-app reads its numbers as C integers."""
@@ -64,8 +73,10 @@ EVENTS: dict[str, Any] = {
     "suspend": str,
     "resume": Name,
     "yield": str,
+    "spin_lock": Name,
+    "spin_unlock": Name,
 }
-"""What each event's value is; ``run: -1`` never ends."""
+"""What each event's value is; ``run: -1`` never ends. Spinlocks are rtsim's own, rt-app knows none."""
 
 NOT_MODELLED = {
     "mem": "expected run instead of mem, which is not modelled: what memory costs depends on caches",
@@ -125,6 +136,22 @@ def _read(kind: str, key: str, value: Any) -> Any:
 
 def _located(errors: list[InitErrorDetails]) -> ValidationError:
     return ValidationError.from_exception_data("event", errors)
+
+
+def check_spinlocks(events: Sequence[Event]) -> None:
+    """Raise ValueError unless each spinlock taken is freed in the same phase, after computing and nothing else."""
+    held = None
+    for kind, value in events:
+        if kind == "spin_unlock":
+            if held != value:
+                raise ValueError(f"expected spin_unlock of the spinlock that is held, {held!r}, found {value!r}")
+            held = None
+        elif held is not None and (kind not in ("run", "runtime") or value < 0):
+            raise ValueError(f"expected run, runtime and spin_unlock after spin_lock, found {kind}: {value!r}")
+        elif kind == "spin_lock":
+            held = value
+    if held is not None:
+        raise ValueError(f"expected spin_unlock of {held!r} in the same phase, it is missing")
 
 
 def takes_time(event: Event) -> bool:

@@ -22,6 +22,8 @@ from rtsim.engine.constants import (
     OP_RUNTIME,
     OP_SIGNAL,
     OP_SLEEP,
+    OP_SPIN_LOCK,
+    OP_SPIN_UNLOCK,
     OP_START,
     OP_TIMER,
     OP_UNLOCK,
@@ -73,6 +75,10 @@ class Setting:
     def condition(self, name: str) -> int:
         """Return the row of a condition variable."""
         return self._row("condition", name)
+
+    def spinlock(self, name: str) -> int:
+        """Return the row of a spinlock."""
+        return self._row("spinlock", name)
 
     def barrier(self, name: str) -> int:
         """Return the row of a barrier: every mention of it, in each instance, is one more that has to come."""
@@ -196,6 +202,8 @@ def _synchronising(setting: Setting, kind: str, value: str | ConditionModel) -> 
         return [Op(OP_LOCK, setting.mutex(value))]
     if kind == "unlock":
         return [Op(OP_UNLOCK, setting.mutex(value))]
+    if kind in ("spin_lock", "spin_unlock"):
+        return [Op(OP_SPIN_LOCK if kind == "spin_lock" else OP_SPIN_UNLOCK, setting.spinlock(value))]
     if kind == "signal":
         return [Op(OP_SIGNAL, setting.condition(value))]
     if kind == "broad":

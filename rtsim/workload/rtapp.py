@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from rtsim.inputs.errors import shown
 from rtsim.inputs.models import StrictModel
-from rtsim.workload.events import EVENTS, LONGEST_US, Event, split_events, takes_time
+from rtsim.workload.events import EVENTS, LONGEST_US, Event, check_spinlocks, split_events, takes_time
 from rtsim.workload.policies import REALTIME, Cpus, check_deadline, check_priority
 
 __all__ = ["GlobalModel", "PhaseModel", "ResourceModel", "RtAppModel", "TaskModel"]
@@ -61,6 +61,7 @@ class PhaseModel(EventfulModel):
             raise ValueError(f"expected at least one event: {', '.join(EVENTS)}")
         if self.loop == -1 and not any(map(takes_time, self.events)):
             raise ValueError("expected an event that takes time in what loops for ever: run, sleep, timer, ...")
+        check_spinlocks(self.events)
         return self
 
 
@@ -118,6 +119,7 @@ class TaskModel(EventfulModel):
     def _check_events(self) -> None:
         if bool(self.events) == bool(self.phases):
             raise ValueError(f"expected either phases or events ({', '.join(EVENTS)})")
+        check_spinlocks(self.events)
         everything = [event for phase in self.effective_phases() for event in phase.events]
         if self.loop in (None, -1) and not any(map(takes_time, everything)):
             raise ValueError("expected an event that takes time in what loops for ever: run, sleep, timer, ...")

@@ -66,6 +66,23 @@ def test_what_the_emulator_needs_for_timers_counts_where_it_fires_them() -> None
     )
 
 
+def test_what_logging_and_sending_pages_costs_counts_where_a_guest_is_migrated() -> None:
+    busy = {"tasks": {"writer": {"cpus": "0", "run": -1}}}
+    migration = {"dirty_rate": "100000 / s", "round": "20 ms"}
+    moving = {"guests": {"realtime4": {"migration": migration, "workload": busy}}}
+    for cost in ("pml_entry", "sync", "send"):
+        assert f"`{cost}`" in page("guides/memory.md")
+        dear = {"costs": {"dirty_log": {cost: {"constant": "3 us", "source": "assumed"}}}}
+        assert outcome(brief(profile_overrides=dear).patched(moving)) != outcome(brief().patched(moving))
+
+
+def test_posting_timers_changes_nothing_for_guests_that_exit_to_idle() -> None:
+    assert "`kvm.pi_inject_timer` changes nothing here" in page("background/limits.md")
+    line = str(brief().data["host"]["kernel"]["cmdline"])
+    found = [outcome(brief(kernel={"cmdline": f"{line} kvm.pi_inject_timer={on}"})) for on in (0, 1)]
+    assert found[0] == found[1]
+
+
 def test_settings_listed_without_effect_have_none() -> None:
     assert all(f"`{name}`" in page("background/limits.md") for name in INERT_TUNABLES)
     assert outcome(brief(kernel={"sysctl": INERT_TUNABLES})) == outcome(brief())

@@ -23,7 +23,8 @@ COSTS = (
 RULES = (
     "preempt", "force_irqthreads", "softirq_defers", "timer_migration", "idle_polls", "smt_speed", "halt_poll_ns",
     "halt_poll_grow", "halt_poll_grow_start", "halt_poll_shrink", "timer_advance_adapts", "preemption_timer",
-    "guest_poll_ns", "guest_poll_grow", "guest_poll_grow_start", "guest_poll_shrink",
+    "guest_poll_ns", "guest_poll_grow", "guest_poll_grow_start", "guest_poll_shrink", "spinlocks", "spin_threshold",
+    "ple_window", "ple_window_grow", "ple_window_shrink", "ple_window_max",
 )  # fmt: skip
 
 durations = st.one_of(st.just(0), st.integers(1, 20 * US))
@@ -52,13 +53,19 @@ def kernels(draw: st.DrawFn) -> dict[str, Any]:
         "guest_poll_grow": 2,
         "guest_poll_grow_start": 50 * US,
         "guest_poll_shrink": 2,
+        "spinlocks": draw(st.integers(es.SPIN_NATIVE, es.SPIN_PV)),
+        "spin_threshold": 40 * US,
+        "ple_window": draw(st.sampled_from([0, 4096])),
+        "ple_window_grow": 2,
+        "ple_window_shrink": draw(st.integers(0, 2)),
+        "ple_window_max": 2**32 - 1,
         "softirq_threads": draw(st.sampled_from([(), ("ksoftirqd",), ("ksoftirqd", "ktimers")])),
         "costs": {name: [draw(durations), draw(durations)] for name in COSTS},
-        "vm_exit": [draw(durations) for _ in range(6)],
+        "vm_exit": [draw(durations) for _ in range(8)],
     }
 
 
-STEPS = ("run", "runtime", "sleep", "timer", "lock", "wait", "signal", "broad", "barrier", "yield", "affinity")
+STEPS = ("run", "runtime", "sleep", "timer", "lock", "wait", "signal", "broad", "barrier", "yield", "affinity", "spin")
 
 
 @st.composite
@@ -151,7 +158,7 @@ def _kernel(b: Builder, spec: dict[str, Any], cpus: int) -> int:
 
 def _step(b: Builder, spec: dict[str, Any], step: str, ns: int, shared: list[int]) -> list[Op]:
     """Return the operations of one drawn step of a program."""
-    mutex, condition, barrier, timer = shared
+    mutex, condition, barrier, timer, spinlock = shared
     lock, unlock, wait = Op(es.OP_LOCK, mutex), Op(es.OP_UNLOCK, mutex), Op(es.OP_WAIT, condition, mutex)
     steps = {
         "run": [Op(es.OP_RUN, b.constant(ns))],
@@ -164,6 +171,11 @@ def _step(b: Builder, spec: dict[str, Any], step: str, ns: int, shared: list[int
         "broad": [Op(es.OP_BROADCAST, condition)],
         "barrier": [lock, Op(es.OP_BARRIER, barrier, mutex), lock, Op(es.OP_LEAVE, barrier), unlock],
         "yield": [Op(es.OP_YIELD)],
+        "spin": [
+            Op(es.OP_SPIN_LOCK, spinlock),
+            Op(es.OP_RUN, b.constant(ns)),
+            Op(es.OP_SPIN_UNLOCK, spinlock),
+        ],
         "affinity": [Op(es.OP_AFFINITY, b.mask(spec["cpus"][:1]), 1)],
     }
     return steps[step]
@@ -184,7 +196,7 @@ def _add_softirq_threads(b: Builder, level: str, kernel: int, spec: dict[str, An
 
 def _add_tasks(b: Builder, kernel: int, level: str, specs: list[dict[str, Any]]) -> list[int]:
     rows = []
-    shared = [b.lock(), b.lock(), b.lock(missing=1), b.timer(relative=True)]
+    shared = [b.lock(), b.lock(), b.lock(missing=1), b.timer(relative=True), b.lock()]
     for number, spec in enumerate(specs):
         common = (f"{level}/{spec['kind']}{number}", kernel, spec["cpus"], spec["policy"], spec["priority"])
         if spec["kind"] == "hog":
@@ -262,7 +274,7 @@ def _add_noise(
 def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Names]:
     """Lay out the state of a drawn machine; every task but kernel threads is observed."""
     b = Builder(seed=spec["seed"], trace_length=trace_length)
-    host = _kernel(b, spec["kernel"], spec["cpus"])
+    host = _kernel(b, {**spec["kernel"], "spinlocks": es.SPIN_NATIVE}, spec["cpus"])
     for cpu in range(spec["cpus"]):
         b.cpu(f"host/cpu{cpu}", host, nohz_full=spec["nohz_full"] and cpu > 0, isolated=spec["isolated"] and cpu > 0)
     if spec["cpus"] > 1:
@@ -278,6 +290,7 @@ def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Nam
             b.vcpu(
                 f"guest/vcpu{i}", host, v["cpus"], v["policy"], 1, lock=lock, halt_poll_ns=v["halt_poll_ns"],
                 timer_advance=0 if spec["emulator_fires_timers"] else v["timer_advance"],
+                ple_window=spec["kernel"]["ple_window"],
             )
             for i, v in enumerate(spec["vcpus"])
         ]  # fmt: skip

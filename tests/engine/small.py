@@ -35,8 +35,8 @@ def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (), **fields: 
     )  # fmt: skip
 
 
-NO_EXITS = (0, 0, 0, 0, 0, 0)
-"""By reason: timer, hlt, external, io, ept, doorbell."""
+NO_EXITS = (0,) * 8
+"""By reason: timer, hlt, external, io, ept, doorbell, pause, kick."""
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "clock_program",

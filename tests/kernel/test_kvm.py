@@ -6,7 +6,7 @@ import pytest
 
 from rtsim.inputs.errors import InputError
 from rtsim.kernel import Kernel
-from rtsim.kernel.kvm import guest_idle, kvm_parameters
+from rtsim.kernel.kvm import guest_idle, kvm_parameters, spinlocks
 
 
 @pytest.mark.parametrize(("release", "shrink"), [("6.1", 0), ("6.12", 2), ("7.2", 2)])
@@ -33,6 +33,36 @@ def test_the_timer_advance_is_fixed_or_adapts(cmdline: str, advance_ns: int, ada
     assert (kvm.lapic_timer_advance_ns, kvm.lapic_timer_advance_adapts) == (advance_ns, adapts)
 
 
+@pytest.mark.parametrize(
+    ("cmdline", "window", "grow", "shrink"),
+    [
+        ("", 4096, 2, 0),
+        ("kvm_intel.ple_window=8192 kvm_intel.ple_window_grow=512 kvm_intel.ple_window_shrink=2", 8192, 512, 2),
+        ("kvm_intel.ple_gap=0", 0, 2, 0),
+    ],
+)
+def test_pause_loops_that_end_guest_mode(cmdline: str, window: int, grow: int, shrink: int) -> None:
+    kvm = kvm_parameters(Kernel.of("6.12", cmdline=cmdline))
+    assert (kvm.ple_window, kvm.ple_window_grow, kvm.ple_window_shrink) == (window, grow, shrink)
+    assert kvm.ple_window_max == 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "vcpus", "pv_unhalt", "dedicated", "kind"),
+    [
+        ("", 4, True, False, "pv"),
+        ("", 4, False, False, "virt"),
+        ("nopvspin", 4, True, False, "native"),
+        ("nopvspin", 4, False, False, "native"),
+        ("", 4, True, True, "native"),
+        ("", 1, True, False, "native"),
+    ],
+)
+def test_which_spinlocks_a_guest_has(cmdline: str, vcpus: int, pv_unhalt: bool, dedicated: bool, kind: str) -> None:
+    kernel = Kernel.of("6.1", cmdline=cmdline)
+    assert spinlocks(kernel, vcpus, pv_unhalt=pv_unhalt, dedicated=dedicated) == kind
+
+
 def test_how_a_guest_idles() -> None:
     assert not guest_idle(Kernel.of("6.1")).polls
     assert guest_idle(Kernel.of("6.1")).poll_ns == 0
@@ -44,8 +74,8 @@ def test_how_a_guest_idles() -> None:
 @pytest.mark.parametrize(
     ("cmdline", "said"),
     [
-        ("kvm.halt_poll_ns=much", "kvm.halt_poll_ns: expected a number of ns or times, found 'much'"),
-        ("kvm.halt_poll_ns=-1", "kvm.halt_poll_ns: expected a number of ns or times, found '-1'"),
+        ("kvm.halt_poll_ns=much", "kvm.halt_poll_ns: expected a number of ns, cycles or times, found 'much'"),
+        ("kvm.halt_poll_ns=-1", "kvm.halt_poll_ns: expected a number of ns, cycles or times, found '-1'"),
         ("kvm_intel.preemption_timer=2", "kvm_intel.preemption_timer: expected 1 or 0, found '2'"),
     ],
 )

@@ -21,12 +21,12 @@ class Guest:
 
 def add_guest(
     b: Builder, vcpu_cpus: list[list[int]], emulator_cpus: list[int], *, policy: int = es.FIFO,
-    timer_advance: int = 0, halt_poll_ns: int = 0, **guest_kernel: Any,
+    timer_advance: int = 0, halt_poll_ns: int = 0, ple_window: int = 0, **guest_kernel: Any,
 ) -> Guest:  # fmt: skip
     """Add a guest whose vCPUs have `policy` (priority 1) and these masks, and a SCHED_OTHER emulator thread."""
     lock = b.lock()
     priority = 1 if policy in (es.FIFO, es.RR) else 0
-    start = {"timer_advance": timer_advance, "halt_poll_ns": halt_poll_ns}
+    start = {"timer_advance": timer_advance, "halt_poll_ns": halt_poll_ns, "ple_window": ple_window}
     vcpus = [b.vcpu(f"vcpu{n}", 0, cpus, policy, priority, lock=lock, **start) for n, cpus in enumerate(vcpu_cpus)]
     emulator = b.server("emulator", 0, emulator_cpus, es.OTHER, 0, lock=lock)
     kernel = add_kernel(b, len(vcpus), **guest_kernel)

@@ -117,7 +117,7 @@ def test_a_nohz_full_cpu_ticks_only_if_somebody_waits_for_a_slice(policies: list
     zero = b.constant(0)
     b.kernel(
         1, tick_ns=TICK, rr_ticks=25, sched_latency=24 * MS, min_granularity=3 * MS, wakeup_granularity=4 * MS,
-        vm_exit=[zero] * 6,
+        vm_exit=[zero] * 8,
     )  # fmt: skip
     b.cpu("host/cpu0", 0, nohz_full=True)
     for number, policy in enumerate(policies):

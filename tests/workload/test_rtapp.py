@@ -103,6 +103,11 @@ def test_deadline_parameters_are_completed_as_rt_app_does() -> None:
         ({"fork": "b"}, "tasks.a.fork: expected every task"),
         ({"resume": "b"}, "expected an event that takes time in what loops for ever"),
         ({"run": 0}, "expected an event that takes time in what loops for ever"),
+        ({"run": 1, "spin_lock": "l"}, "tasks.a: expected spin_unlock of 'l' in the same phase, it is missing"),
+        ({"run": 1, "spin_unlock": "l"}, "expected spin_unlock of the spinlock that is held, None, found 'l'"),
+        ({"spin_lock": "l", "sleep": 5, "spin_unlock": "l"}, "expected run, runtime and spin_unlock after spin_lock"),
+        ({"spin_lock": "l", "run": -1, "spin_unlock": "l"}, "after spin_lock, found run: -1"),
+        ({"spin_lock": "l", "spin_lock1": "m", "spin_unlock": "m"}, "after spin_lock, found spin_lock: 'm'"),
         ({"loop": 1, "phases": {"x": {"loop": -1, "yield": ""}}}, "tasks.a.phases.x: expected an event that takes"),
         ({"phases": {"x": {"cpus": "0", "run": 1, "policy": "SCHED_FIFO"}}}, "changes are not modelled"),
         ({"run": 1, "timer": TIMER, "overrun": "skip"}, "expected a timer of mode absolute with overrun: skip"),
@@ -226,6 +231,15 @@ def test_suspended_tasks_are_resumed_by_their_name_in_guests_too() -> None:
     wakes = next(op for op in found["guest/b"] if op.code == es.OP_BROADCAST)
     assert waits.value == wakes.value
     assert waits.extra == next(op.value for op in found["guest/b"] if op.code == es.OP_LOCK)
+
+
+def test_spinlocks_are_shared_by_name_and_are_no_mutexes() -> None:
+    under = {"spin_lock": "l", "run1": 2, "spin_unlock": "l"}
+    found = programs({"a": {"run": 1, **under}, "b": {"lock": "l", "run": 1, "unlock": "l", **under}})
+    rows = [[op.value for op in ops if op.code in (es.OP_SPIN_LOCK, es.OP_SPIN_UNLOCK)] for ops in found.values()]
+    assert rows[0] == rows[1]
+    assert rows[0][0] == rows[0][1]
+    assert rows[0][0] not in [op.value for op in found["b"] if op.code == es.OP_LOCK]
 
 
 def test_a_barrier_counts_every_mention_in_every_instance() -> None:
