@@ -68,6 +68,24 @@ def test_numbers_of_each_level():
     assert {each.busy_factor for each in (smt, mc, numa)} == {16}
 
 
+@pytest.mark.parametrize(
+    ("machine", "tolerated", "why"),
+    [
+        ({"sockets": 2, "cores": 2, "threads": 2, "numa_nodes": 2}, 1, "an eighth of a node's 4 CPUs, at least one"),
+        ({"sockets": 2, "cores": 16, "threads": 2, "numa_nodes": 2}, 4, "an eighth of 32: each node has one cache"),
+        ({"sockets": 1, "cores": 4}, 0, "there are no nodes"),
+    ],
+)
+def test_how_unequal_nodes_may_be(machine, tolerated, why):
+    assert scheduling_domains(Topology.regular(**machine))[0][-1].imb_numa_nr == tolerated, why
+
+
+def test_nodes_of_several_caches_may_differ_by_a_task_a_cache():
+    regular = Topology.regular(sockets=2, cores=8, numa_nodes=2)
+    topology = Topology(regular.numa_nodes, tuple(tuple(range(first, first + 4)) for first in range(0, 16, 4)))
+    assert [each.imb_numa_nr for each in scheduling_domains(topology)[0]] == [0, 2, 2]
+
+
 def test_isolation_does_not_shorten_the_interval():
     topology = Topology.regular(cores=4)
     (domain,) = scheduling_domains(topology, {0, 1})[0]
