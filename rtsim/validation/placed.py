@@ -27,6 +27,8 @@ __all__ = ["MOST_TURNS", "Placed", "TaskPlaced", "placed"]
 US = 1_000
 TURN_NS = 15 * US
 """Where the other CPUs idle, no step between two events of a wake-up takes that long (12 us at most)."""
+REMOTE_NS = 2 * TURN_NS
+"""From a wake-up to the switch on another CPU, which idles, in two such steps: 12 to 20 us of code."""
 MOST_TURNS = 0.05
 """Turns of 20 to 100 us in so few activations of a millisecond or more are under 0.5 % of the time."""
 LEAST_USE = 0.01
@@ -200,6 +202,8 @@ class _Reader:
         self.switched_ns[event.cpu] = event.time_ns
         self._see_place(event)
         wakeup = self.wakeups.pop(event.other_pid, None)
+        if wakeup is not None and event.pid == 0 and wakeup.cpu != event.cpu:
+            wakeup.stretched |= event.time_ns - wakeup.time_ns >= REMOTE_NS
         if wakeup is not None and wakeup.stretched:
             self._task(event.other_comm).stretched += 1
         elif wakeup is not None:

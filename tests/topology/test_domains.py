@@ -25,16 +25,19 @@ def recorded_domains(folder):
 
 
 @pytest.mark.parametrize(
-    ("folder", "series", "isolated"),
+    ("folder", "series", "nodes", "isolated"),
     [
-        ("kernel-6.1-cfs-4cpu", (6, 1), set()),
-        ("kernel-6.12-eevdf-4cpu", (6, 12), set()),
-        ("kernel-6.1-isolated", (6, 1), {3}),
+        ("kernel-6.1-cfs-4cpu", (6, 1), 1, set()),
+        ("kernel-6.12-eevdf-4cpu", (6, 12), 1, set()),
+        ("kernel-6.1-isolated", (6, 1), 1, {3}),
+        ("kernel-6.12-isolated", (6, 12), 1, {3}),
+        ("kernel-6.1-cfs-8cpu", (6, 1), 2, set()),
+        ("kernel-6.12-eevdf-8cpu", (6, 12), 2, set()),
     ],
 )
-def test_recorded_kernels_have_these_domains(folder, series, isolated):
-    topology = Topology.regular(cores=2, threads=2, numbering="adjacent")
-    domains = scheduling_domains(topology, set(range(4)) - isolated, series=series)
+def test_recorded_kernels_have_these_domains(folder, series, nodes, isolated):
+    topology = Topology.regular(sockets=nodes, cores=2, threads=2, numa_nodes=nodes, numbering="adjacent")
+    domains = scheduling_domains(topology, set(topology.cpu_ids) - isolated, series=series)
     assert {cpu: [(each.name, each.flags) for each in own] for cpu, own in domains.items()} == recorded_domains(folder)
 
 

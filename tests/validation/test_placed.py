@@ -75,6 +75,19 @@ def test_a_turn_between_the_interrupt_and_the_switch_that_it_demands_stretches_t
         assert trace.read(tmp_path / state).stretched == stretched, why
 
 
+def test_turns_stretch_a_wakeup_on_another_cpu_that_idles(tmp_path: Path) -> None:
+    for us, busy, stretched, why in (
+        (118, IDLE, 0, "code"),
+        (420, IDLE, 1, "the idle CPU was not executed"),
+        (420, OTHER, 0, "another task ran there"),
+    ):
+        trace = Written()
+        trace.waking(100, 2, OTHER)
+        trace.switch(us, 3, busy, TASK)
+        (tmp_path / why).mkdir()
+        assert trace.read(tmp_path / why).stretched == stretched, why
+
+
 def test_a_task_that_another_one_keeps_waiting_counts_whatever_happens_meanwhile(tmp_path: Path) -> None:
     trace = Written()
     trace.waking(100, 2, IDLE, OTHER)
