@@ -145,9 +145,12 @@ class Builder:
 
     def cpu(
         self, name: str, kernel: int, *, carrier: int = NONE, nohz_full: bool = False, isolated: bool = False,
-        tick_offset_ns: int = 0,
+        root_domain: int | None = None, tick_offset_ns: int = 0,
     ) -> int:  # fmt: skip
-        """Add a CPU; one of a guest names the vCPU task that carries it. Host CPUs come first."""
+        """Add a CPU; one of a guest names the vCPU task that carries it. Host CPUs come first.
+
+        Isolated CPUs share a root domain, and so do all others unless `root_domain` tells them apart.
+        """
         key, gamma = random.stream(self.seed, name, "costs")
         self._names["cpus"].append(name)
         self.cpus.append(
@@ -155,6 +158,7 @@ class Builder:
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
                 "prev": NONE, "ksoftirqd": NONE, "ktimers": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
+                "root_domain": int(isolated) if root_domain is None else root_domain,
                 "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
                 "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,

@@ -242,6 +242,7 @@ CPU = dtype_of(f"""
     rt_updated:     ns, to when
     rt_contrib:     us of the present period
     isolated:       1 = in no scheduling domain: no balancing, no wake-up choice
+    root_domain:    number of its root domain in its kernel: realtime and deadline tasks move within it only
     tick_offset:    ns, its ticks come that long after multiples of 1/HZ
     timer_head[2]:  task whose hrtimer expires first, of the hard and the soft base
     soft_activated: 1 = the HRTIMER softirq has been raised and has not yet run

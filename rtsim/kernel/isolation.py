@@ -144,6 +144,10 @@ class Isolation:
         found = [cpus - self.domain for cpus in (balanced, *roots)]
         return tuple(cpus for cpus in (*found, self.domain) if cpus)
 
+    def root_domain_of(self, cpu: int) -> int:
+        """Return the place of the root domain of `cpu` among `root_domains`."""
+        return next(number for number, cpus in enumerate(self.root_domains) if cpu in cpus)
+
     def removed_by(self, argument: str) -> Cpus:
         """Return the CPUs that `argument`, if given, keeps free of what it removes.
 

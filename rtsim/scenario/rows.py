@@ -98,7 +98,7 @@ class Rows:
         skew = kernel.tick_ns // 2 // len(isolation.cpus) * cpu if kernel.command_line.skew_tick else 0
         self.builder.cpu(
             f"{level}/cpu{cpu}", row, carrier=carrier, nohz_full=cpu in isolation.nohz_full,
-            isolated=cpu in isolation.domain, tick_offset_ns=skew,
+            isolated=cpu in isolation.domain, root_domain=isolation.root_domain_of(cpu), tick_offset_ns=skew,
         )  # fmt: skip
 
     def add_kernel_threads(self, level: str, row: int, kernel: Kernel, isolation: Isolation) -> None:

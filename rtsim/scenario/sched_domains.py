@@ -34,30 +34,14 @@ def engine_domains(domains: Mapping[int, Sequence[SchedDomain]]) -> dict[int, tu
 
 
 def _converted(domains: Sequence[SchedDomain]) -> list[Domain]:
-    found: list[Domain] = []
-    imbalance = first_node = 0
-    for level, domain in enumerate(domains):
-        flags = sum({FLAGS[name] for name in domain.flags if name in FLAGS})
-        if not flags & SD_SHARE_LLC:
-            below = domains[level - 1].span if level else frozenset[int]()
-            if found and found[-1].flags & SD_SHARE_LLC:
-                imbalance = _tolerated(len(domain.span), len(below))
-                first_node = len(next((d.span for d in domains[level:] if "SD_NUMA" in d.flags), domain.span))
-            elif imbalance:
-                imbalance *= max(1, len(domain.span) // first_node)
-        found.append(
-            Domain(
-                domain.span, domain.groups, flags, domain.imbalance_pct, domain.cache_nice_tries,
-                domain.min_interval_ms, domain.max_interval_ms, domain.busy_factor, imbalance,
-            )
-        )  # fmt: skip
-    return found
-
-
-def _tolerated(cpus: int, cache: int) -> int:
-    """Return how many tasks nodes may be apart: one a cache, or an eighth of the CPUs (``build_sched_domains``)."""
-    caches = cpus // cache
-    return max(1, cpus >> 3 if caches == 1 else caches)
+    return [
+        Domain(
+            domain.span, domain.groups, sum({FLAGS[name] for name in domain.flags if name in FLAGS}),
+            domain.imbalance_pct, domain.cache_nice_tries, domain.min_interval_ms, domain.max_interval_ms,
+            domain.busy_factor, domain.imb_numa_nr,
+        )
+        for domain in domains
+    ]  # fmt: skip
 
 
 def guest_domains(

@@ -8,7 +8,7 @@ from rtsim.engine.jit import handler
 from rtsim.engine.state import State
 from rtsim.sched.cpus import allowed_on, in_domain
 
-__all__ = ["NO_RT", "highest_prio", "is_rt", "nearest", "suits", "waiting_prio"]
+__all__ = ["NO_RT", "highest_prio", "is_rt", "nearest", "reaches", "suits", "waiting_prio"]
 
 NO_RT = RT_PRIORITIES
 """Priority of a CPU without realtime tasks: idle or fair tasks, it does not matter."""
@@ -43,12 +43,21 @@ def waiting_prio(s: State, cpu: int) -> int:
 
 
 @handler
+def reaches(s: State, task: int, cpu: int) -> bool:
+    """Return whether `task` may use `cpu` and is looked for there: in the root domain of the CPU where it is.
+
+    Each root domain has a cpupri and a cpudl of its own.
+    """
+    return s.cpus[cpu].root_domain == s.cpus[s.tasks[task].cpu].root_domain and allowed_on(s, task, cpu)
+
+
+@handler
 def suits(s: State, task: int, cpu: int, lowest: int) -> bool:
     """Return whether `task` may use `cpu` and would have it to itself: nothing stronger than `lowest` is there.
 
     A deadline task, whatever `lowest`, looks for a CPU that has none.
     """
-    if not allowed_on(s, task, cpu):
+    if not reaches(s, task, cpu):
         return False
     if s.tasks[task].policy == DEADLINE:
         return bool(s.cpus[cpu].dl_head < 0)

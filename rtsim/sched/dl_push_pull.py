@@ -1,8 +1,8 @@
 """Deadline tasks between CPUs: woken where they can run, pushed where they wait, pulled where there is room.
 
 Names and rules are those of ``deadline.c`` and ``cpudeadline.c``. A CPU is overloaded while it has several deadline
-entities that may run. As with realtime tasks this ignores scheduling domains, but for the preference of near CPUs. Of
-two tasks with the same deadline, to the nanosecond, none makes way for the other.
+entities that may run. As with realtime tasks this ignores scheduling domains, but for the preference of near CPUs, and
+stays within a root domain. Of two tasks with the same deadline, to the nanosecond, none makes way for the other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from rtsim.engine.constants import DEADLINE, NEVER, NONE, RESCHED
 from rtsim.engine.jit import handler
 from rtsim.engine.state import State
 from rtsim.sched import migrate, resched
-from rtsim.sched.cpupri import NO_RT, nearest
+from rtsim.sched.cpupri import NO_RT, nearest, reaches
 from rtsim.sched.cpus import allowed_on
 from rtsim.sched.dl_entity import dl_entity_preempt, is_server
 
@@ -43,9 +43,12 @@ def _would_be_earliest(s: State, task: int, cpu: int) -> bool:
 def _latest(s: State, task: int) -> int:
     """Return the CPU of the latest of all earliest deadlines, if `task` is earlier and may use it; else -1."""
     k = s.kernels[s.tasks[task].kernel]
+    root = s.cpus[s.tasks[task].cpu].root_domain
     best = NONE
     for cpu in range(k.cpu_base, k.cpu_base + k.cpu_count):
-        if s.cpus[cpu].dl_head >= 0 and (best < 0 or _earliest(s, cpu) > _earliest(s, best)):
+        if s.cpus[cpu].root_domain != root or s.cpus[cpu].dl_head < 0:
+            continue
+        if best < 0 or _earliest(s, cpu) > _earliest(s, best):
             best = cpu
     if best < 0 or not allowed_on(s, task, best) or not _would_be_earliest(s, task, best):
         return NONE
@@ -95,7 +98,7 @@ def _earliest_pushable(s: State, cpu: int, target: int) -> int:
     entity = s.cpus[cpu].dl_head
     while entity >= 0:
         waits = entity != s.cpus[cpu].curr and not is_server(s, entity)
-        if waits and s.tasks[entity].nr_allowed > 1 and (target < 0 or allowed_on(s, entity, target)):
+        if waits and s.tasks[entity].nr_allowed > 1 and (target < 0 or reaches(s, entity, target)):
             return entity
         entity = s.dl_entities[entity].next
     return NONE

@@ -81,7 +81,7 @@ def note_queued_at(s: State, task: int) -> None:
 def _note_queued(s: State, cpu: int) -> None:
     """Let the tick and the balancing of other CPUs know of one more task on `cpu` (add_nr_running)."""
     c = s.cpus[cpu]
-    if c.nr_running >= 2:
+    if c.nr_running >= 2 and c.domain >= 0:  # the root domain of isolated CPUs, which is never balanced, has its own
         s.kernels[c.kernel].overload = 1
     if c.curr >= 0:
         update_tick(s, cpu)

@@ -1,8 +1,9 @@
 """Realtime tasks between CPUs: woken where they can run, pushed where they wait, pulled where there is room.
 
 A CPU is overloaded while realtime tasks wait on it that may run elsewhere. All of this ignores scheduling domains, but
-for the preference of near CPUs, and isolation: it works wherever affinities allow. Under PREEMPT_RT the kernel asks
-overloaded CPUs by interrupt to push (RT_PUSH_IPI) where here their tasks are pulled at once.
+for the preference of near CPUs: it works wherever affinities allow within a root domain. Isolated CPUs share one, which
+balanced ones are not in. Under PREEMPT_RT the kernel asks overloaded CPUs by interrupt to push (RT_PUSH_IPI) where here
+their tasks are pulled at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from rtsim.engine.constants import NONE, RESCHED, RR
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 from rtsim.sched import migrate, resched, tasklist
-from rtsim.sched.cpupri import NO_RT, highest_prio, is_rt, nearest, waiting_prio
+from rtsim.sched.cpupri import NO_RT, highest_prio, is_rt, nearest, reaches, waiting_prio
 from rtsim.sched.cpus import allowed_on
 
 __all__ = ["find_lowest_rq", "pull_rt_task", "push_rt_tasks", "select_task_rq_rt", "task_woken_rt"]
@@ -25,7 +26,7 @@ def _lowest_prio(s: State, task: int) -> int:
     k = s.kernels[t.kernel]
     weakest = NONE
     for cpu in range(k.cpu_base, k.cpu_base + k.cpu_count):
-        if allowed_on(s, task, cpu):
+        if reaches(s, task, cpu):
             weakest = max(weakest, highest_prio(s, cpu))
             if weakest == NO_RT:
                 break
@@ -77,7 +78,7 @@ def _first_pushable(s: State, cpu: int, target: int) -> int:
         while bits != 0:
             task = s.task_lists[tasklist.rt_list(cpu, 32 * word + trailing_zeros(bits) - 1)].head
             while task >= 0:
-                if s.tasks[task].nr_allowed > 1 and (target < 0 or allowed_on(s, task, target)):
+                if s.tasks[task].nr_allowed > 1 and (target < 0 or reaches(s, task, target)):
                     return task
                 task = s.tasks[task].next
             bits &= bits - 1

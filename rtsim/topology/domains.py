@@ -52,6 +52,8 @@ class SchedDomain:
     max_interval_ms: int
     busy_factor: int = 16
     """By which the interval is multiplied on a busy CPU."""
+    imb_numa_nr: int = 0
+    """Tasks in a node up to which nodes may be unequal."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,28 @@ def _built(levels: list[_Level], cpu: int, cpu_map: Cpus) -> list[SchedDomain]:
         domains.append(SchedDomain(level.name, span, (), flags, imbalance_pct, nice_tries, len(mask), 2 * len(mask)))
         if span == cpu_map:
             break
-    return domains
+    return list(_with_numa_imbalance(domains))
+
+
+def _with_numa_imbalance(domains: list[SchedDomain]) -> Iterator[SchedDomain]:
+    """Yield the domains with the imbalance between nodes that is let be, of all levels, those without meaning included.
+
+    The first level above a cache decides: an eighth of its CPUs if it is that cache's alone, else one task a cache.
+    """
+    tolerated, first_node = 0, 1
+    for level, domain in enumerate(domains):
+        span = len(domain.span)
+        if level and _shares_cache(domains[level - 1]) and not _shares_cache(domain):
+            caches = span // len(domains[level - 1].span)
+            tolerated = max(1, span >> 3 if caches == 1 else caches)
+            first_node = next((len(above.span) for above in domains[level + 1 :] if "SD_NUMA" in above.flags), span)
+            yield replace(domain, imb_numa_nr=tolerated)
+        else:
+            yield replace(domain, imb_numa_nr=tolerated * max(1, span // first_node))
+
+
+def _shares_cache(domain: SchedDomain) -> bool:
+    return not domain.flags.isdisjoint({"SD_SHARE_LLC", "SD_SHARE_PKG_RESOURCES"})
 
 
 def _with_groups(built: dict[int, list[SchedDomain]], levels: list[_Level], cpu: int) -> list[SchedDomain]:

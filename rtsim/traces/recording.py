@@ -209,6 +209,9 @@ def _topology(lines: Sequence[str], source: str) -> dict[str, Any]:
         raise InputError(source, "topology", "expected as many threads in each core as in the others")
     threads = len(places) // len(cores)
     regular = {"sockets": len(packages), "cores": len(cores) // len(packages), "threads": threads}
+    nodes = {place.get("node") for place in places}
+    if len(nodes) > 1:
+        regular["numa_nodes"] = len(nodes)
     return {**regular, "numbering": "adjacent"} if threads > 1 else regular
 
 

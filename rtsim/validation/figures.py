@@ -270,7 +270,8 @@ def _predicted_quantile(histogram: str, q: float) -> Callable[[Result, str, int]
 
 
 def _predicted_share_on(cpu: int) -> Callable[[Result, str, int], float | None]:
-    return lambda result, task, own_ns: result.task(task).cpu_times_ns.get(cpu, 0) / own_ns
+    """Of the run, as it is measured: a task that others keep from every CPU has no time of its own."""
+    return lambda result, task, _: result.task(task).cpu_times_ns.get(cpu, 0) / result.duration_ns
 
 
 def _predicted_mean_run(result: Result, task: str, own_ns: int) -> float | None:

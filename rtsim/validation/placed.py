@@ -27,6 +27,8 @@ __all__ = ["MOST_TURNS", "Placed", "TaskPlaced", "placed"]
 US = 1_000
 TURN_NS = 15 * US
 """Where the other CPUs idle, no step between two events of a wake-up takes that long (12 us at most)."""
+REMOTE_NS = 2 * TURN_NS
+"""From a wake-up to the switch on another CPU, which idles, in two such steps: 12 to 20 us of code."""
 MOST_TURNS = 0.05
 """Turns of 20 to 100 us in so few activations of a millisecond or more are under 0.5 % of the time."""
 LEAST_USE = 0.01
@@ -42,6 +44,9 @@ class TaskPlaced:
     stretched: int = 0
     """How many these were."""
     migrations: int = 0
+    """Those traced, and those that show when it runs on another CPU than it was on: the tracer leaves CPUs out."""
+    first_cpu: int | None = None
+    """Where it ran first; None where the beginning of a trace had been overwritten."""
     on_cpu_ns: Counter[int] = field(default_factory=Counter)
 
     @property
@@ -79,7 +84,8 @@ def placed(trace: Path) -> Placed:
         The file is missing or no trace.
     """
     events = list(_events(trace))
-    reader = _Reader(_whole_from(events) if _overwritten(trace.with_name("overrun")) else events[0].time_ns)
+    whole = not _overwritten(trace.with_name("overrun"))
+    reader = _Reader(events[0].time_ns if whole else _whole_from(events), whole)
     for event in events:
         reader.take(event)
     return Placed(events[-1].time_ns - reader.begin_ns, reader.tasks)
@@ -107,6 +113,8 @@ class _Event:
     comm: str
     other_pid: int
     other_comm: str
+    other_cpu: int
+    state: str
 
 
 def _events(trace: Path) -> Iterator[_Event]:
@@ -116,12 +124,13 @@ def _events(trace: Path) -> Iterator[_Event]:
 
 
 def _rows(chunk: EventChunk) -> Iterator[_Event]:
-    columns = ("time_ns", "cpu", "event", "pid", "comm", "other_pid", "other_comm")
+    columns = ("time_ns", "cpu", "event", "pid", "comm", "other_pid", "other_comm", "other_cpu", "state")
     names = chunk.names
-    for time, cpu, event, pid, comm, other, other_comm in chunk.values[[COLUMNS.index(c) for c in columns]].T.tolist():
+    picked = chunk.values[[COLUMNS.index(column) for column in columns]].T.tolist()
+    for time, cpu, event, pid, comm, other, other_comm, other_cpu, state in picked:
         yield _Event(
             time, cpu, names[event], pid, names[comm] if comm >= 0 else "", other,
-            names[other_comm] if other_comm >= 0 else "",
+            names[other_comm] if other_comm >= 0 else "", other_cpu, names[state] if state >= 0 else "",
         )  # fmt: skip
 
 
@@ -139,12 +148,18 @@ class _Wakeup:
 @dataclass
 class _Reader:
     begin_ns: int
+    whole: bool
+    """No CPU's trace had been overwritten."""
     tasks: dict[str, TaskPlaced] = field(default_factory=dict)
     wakeups: dict[int, _Wakeup] = field(default_factory=dict)
     """By the woken task."""
     last_ns: dict[int, int] = field(default_factory=dict)
     """The last event of each CPU."""
+    left_interrupt: set[int] = field(default_factory=set)
+    """CPUs whose last event was the end of a timer interrupt."""
     switched_ns: dict[int, int] = field(default_factory=dict)
+    place: dict[int, int] = field(default_factory=dict)
+    """The CPU of each task."""
 
     def take(self, event: _Event) -> None:
         """Follow one event."""
@@ -157,6 +172,7 @@ class _Reader:
             self._switch(event)
         elif event.name == "sched_migrate_task":
             self._task(event.other_comm).migrations += 1
+            self.place[event.other_pid] = event.other_cpu
         elif event.name == "local_timer_exit":
             for wakeup in self._on(event.cpu):
                 wakeup.watched &= wakeup.idle
@@ -167,19 +183,42 @@ class _Reader:
         if step >= TURN_NS:
             for wakeup in self._on(event.cpu):
                 wakeup.stretched |= wakeup.watched
+            if event.name == "sched_switch" and event.state.startswith("R") and event.cpu in self.left_interrupt:
+                # The interrupt has told the task that ran to go: nothing of it lies between.
+                self._stretch(event.other_pid, event.cpu)
+        self.left_interrupt.discard(event.cpu)
+        if event.name == "local_timer_exit":
+            self.left_interrupt.add(event.cpu)
+
+    def _stretch(self, pid: int, cpu: int) -> None:
+        wakeup = self.wakeups.get(pid)
+        if wakeup is not None and wakeup.cpu == cpu:
+            wakeup.stretched = True
 
     def _switch(self, event: _Event) -> None:
         came = self.switched_ns.get(event.cpu)
         if came is not None:
             self._task(event.comm).on_cpu_ns[event.cpu] += event.time_ns - came
         self.switched_ns[event.cpu] = event.time_ns
+        self._see_place(event)
         wakeup = self.wakeups.pop(event.other_pid, None)
+        if wakeup is not None and event.pid == 0 and wakeup.cpu != event.cpu:
+            wakeup.stretched |= event.time_ns - wakeup.time_ns >= REMOTE_NS
         if wakeup is not None and wakeup.stretched:
             self._task(event.other_comm).stretched += 1
         elif wakeup is not None:
             self._task(event.other_comm).delays_ns.append(event.time_ns - wakeup.time_ns)
         for waiting in self._on(event.cpu):  # another task runs first: that is the scheduler's doing
             waiting.watched = waiting.stretched = False
+
+    def _see_place(self, event: _Event) -> None:
+        """Note where the task that comes runs: if it was elsewhere, a CPU that is not traced has moved it."""
+        task = self._task(event.other_comm)
+        if task.first_cpu is None and self.whole:
+            task.first_cpu = event.cpu
+        if self.place.setdefault(event.other_pid, event.cpu) != event.cpu:
+            task.migrations += 1
+            self.place[event.other_pid] = event.cpu
 
     def _on(self, cpu: int) -> Iterator[_Wakeup]:
         return (wakeup for wakeup in self.wakeups.values() if wakeup.cpu == cpu)

@@ -11,6 +11,7 @@ from rtsim.kernel.features import features
 from rtsim.kernel.release import Release
 from rtsim.traces.recording import Case, Recording, Repetition
 from rtsim.traces.rtwl import RtwlTask
+from rtsim.validation.placed import placed
 from rtsim.validation.replay import decisions
 from rtsim.validation.throttling import cfs_period_phase
 
@@ -30,6 +31,8 @@ HOGS_SPREAD_US = 8_000
 next, decides which of several stable cycles follows, so each seed has its own starts."""
 SET_UP_US = 10
 """What rtwl computes to set a task up, before it first sleeps (assumed; the recorded first turns last 10 to 25 us)."""
+SET_UP_AHEAD_US = 1_000
+"""A task that set itself up on the CPU of a realtime hog, and then slept, did so before the hog was one."""
 LATE_US = 20_000
 """rtwl's tasks are in their own code this soon after they are told to, unless others keep the CPU from them."""
 UNTRACED: Mapping[str, Any] = {
@@ -129,9 +132,8 @@ def _workload(recording: Recording, case: Case, repetition: Repetition, release_
     }
     for task in tasks:
         if len(task.cpus) > 1:
-            places = _places(task, tasks)
             written = workload["tasks"][task.name]
-            written["phases"] = _placed(written, random.Random(f"{task.name} begins {seed}").choice(places))
+            written["phases"] = _placed(written, _begins_on(task, tasks, repetition, seed))
     if case.cyclictest is not None:
         run = case.cyclictest
         cpus = [run.cpu] if run.cpu is not None else list(case.tasks[0].cpus)
@@ -156,6 +158,8 @@ def _begin_us(task: RtwlTask, tasks: Sequence[RtwlTask], seed: int, repetition: 
         return task.delay_us
     if begins_late(tasks, repetition, task):
         return repetition.late_ns(task.name) // US
+    if _sets_up_beside_hog(task, tasks, repetition):
+        return -HOGS_BEFORE_US - SET_UP_AHEAD_US
     if _is_fifo_hog(task) or _was_kept(repetition, task):
         return -HOGS_BEFORE_US
     # Text as seed: the same numbers on every machine and for every Python.
@@ -222,16 +226,40 @@ def _behaviour(task: RtwlTask, wait_us: int) -> dict[str, Any]:
 
 def _places(task: RtwlTask, tasks: Sequence[RtwlTask]) -> list[int]:
     """Return the CPUs that a task may begin on: not behind a realtime hog that never leaves, if there are others."""
-    hogs = [other for other in tasks if other.kind == "hog" and other.policy in ("fifo", "rr")]
-    taken = {other.cpus[0] for other in hogs if len(other.cpus) == 1}
+    taken = _taken(tasks)
     return [cpu for cpu in task.cpus if cpu not in taken] or list(task.cpus)
+
+
+def _taken(tasks: Sequence[RtwlTask]) -> set[int]:
+    """Return the CPUs of realtime hogs that may run on one only."""
+    hogs = [task for task in tasks if task.kind == "hog" and task.policy in ("fifo", "rr")]
+    return {hog.cpus[0] for hog in hogs if len(hog.cpus) == 1}
+
+
+def _sets_up_beside_hog(task: RtwlTask, tasks: Sequence[RtwlTask], repetition: Repetition) -> bool:
+    """Tell whether a task that may go elsewhere began on the CPU of a realtime hog."""
+    return len(task.cpus) > 1 and _first_cpu(repetition, task) in _taken(tasks)
+
+
+def _begins_on(task: RtwlTask, tasks: Sequence[RtwlTask], repetition: Repetition, seed: int) -> int:
+    """Return the CPU that a task begins on: every other seed has the recorded one, all do where a hog decides."""
+    recorded = _first_cpu(repetition, task)
+    if recorded is not None and (seed % 2 == 0 or recorded in _taken(tasks)):
+        return recorded
+    return random.Random(f"{task.name} begins {seed}").choice(_places(task, tasks))
+
+
+def _first_cpu(repetition: Repetition, task: RtwlTask) -> int | None:
+    """Return where a task ran first, None where the trace does not tell."""
+    first = placed(repetition.folder / "trace.txt.zst").tasks.get(task.name)
+    return first.first_cpu if first is not None and first.first_cpu in task.cpus else None
 
 
 def _placed(written: dict[str, Any], cpu: int) -> dict[str, Any]:
     """Take a task's behaviour out of it and return the phases in which it sets itself up on `cpu` alone before.
 
     Tasks are forked one after the other and then given their masks; where each begins is left to what the CPUs did at
-    that time, of which a recording tells nothing. So each seed has its own places.
+    that time. So seeds have their own places; half have those of the recording, since what is isolated stays there.
     """
     phases = written.pop("phases", None)
     if phases is None:

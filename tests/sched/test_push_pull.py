@@ -83,11 +83,26 @@ def test_of_two_equals_the_one_that_can_go_elsewhere_makes_way_for_the_one_that_
     assert int(done.task("pinned")["cpu_ns"]) == 5 * MS
 
 
-def test_push_and_pull_cross_isolated_cpus() -> None:
+@pytest.mark.parametrize(
+    ("isolated", "ran_ms", "why"),
+    [
+        ((), 20, "balanced CPUs are in one root domain: it is pushed away"),
+        ((2, 3), 20, "and so are isolated ones"),
+        ((3,), 15, "an isolated CPU is in another: it waits"),
+    ],
+)
+def test_realtime_tasks_stay_in_their_root_domain(isolated: tuple[int, ...], ran_ms: int, why: str) -> None:
+    b = structured(1, 4, 1, isolated=isolated)
+    b.hog("floating", 0, [2, 3], es.FIFO, 10)
+    job_at(b, b.server("strong", 0, [2], es.FIFO, 60), 10 * MS, 5 * MS)
+    assert int(run(b, 20 * MS).task("floating")["cpu_ns"]) == ran_ms * MS, why
+
+
+def test_a_woken_realtime_task_is_not_placed_in_another_root_domain() -> None:
     b = structured(1, 2, 1, isolated=(1,))
-    b.hog("floating", 0, [0, 1], es.FIFO, 10)
-    job_at(b, b.server("strong", 0, [0], es.FIFO, 60), 10 * MS, 5 * MS)
-    assert int(run(b, 20 * MS).task("floating")["cpu_ns"]) == 20 * MS
+    b.hog("strong", 0, [0], es.FIFO, 60)
+    job_at(b, b.server("woken", 0, [0, 1], es.FIFO, 50), 10 * MS, MS)
+    assert int(run(b, 20 * MS).task("woken")["cpu_ns"]) == 0
 
 
 # ---- the strongest run -----------------------------------------------------------------------------------------------

@@ -25,16 +25,19 @@ def recorded_domains(folder):
 
 
 @pytest.mark.parametrize(
-    ("folder", "series", "isolated"),
+    ("folder", "series", "nodes", "isolated"),
     [
-        ("kernel-6.1-cfs-4cpu", (6, 1), set()),
-        ("kernel-6.12-eevdf-4cpu", (6, 12), set()),
-        ("kernel-6.1-isolated", (6, 1), {3}),
+        ("kernel-6.1-cfs-4cpu", (6, 1), 1, set()),
+        ("kernel-6.12-eevdf-4cpu", (6, 12), 1, set()),
+        ("kernel-6.1-isolated", (6, 1), 1, {3}),
+        ("kernel-6.12-isolated", (6, 12), 1, {3}),
+        ("kernel-6.1-cfs-8cpu", (6, 1), 2, set()),
+        ("kernel-6.12-eevdf-8cpu", (6, 12), 2, set()),
     ],
 )
-def test_recorded_kernels_have_these_domains(folder, series, isolated):
-    topology = Topology.regular(cores=2, threads=2, numbering="adjacent")
-    domains = scheduling_domains(topology, set(range(4)) - isolated, series=series)
+def test_recorded_kernels_have_these_domains(folder, series, nodes, isolated):
+    topology = Topology.regular(sockets=nodes, cores=2, threads=2, numa_nodes=nodes, numbering="adjacent")
+    domains = scheduling_domains(topology, set(topology.cpu_ids) - isolated, series=series)
     assert {cpu: [(each.name, each.flags) for each in own] for cpu, own in domains.items()} == recorded_domains(folder)
 
 
@@ -66,6 +69,24 @@ def test_numbers_of_each_level():
     assert [each.cache_nice_tries for each in (smt, mc, numa)] == [0, 1, 2]
     assert [(each.min_interval_ms, each.max_interval_ms) for each in (smt, mc, numa)] == [(2, 4), (8, 16), (16, 32)]
     assert {each.busy_factor for each in (smt, mc, numa)} == {16}
+
+
+@pytest.mark.parametrize(
+    ("machine", "tolerated", "why"),
+    [
+        ({"sockets": 2, "cores": 2, "threads": 2, "numa_nodes": 2}, 1, "an eighth of a node's 4 CPUs, at least one"),
+        ({"sockets": 2, "cores": 16, "threads": 2, "numa_nodes": 2}, 4, "an eighth of 32: each node has one cache"),
+        ({"sockets": 1, "cores": 4}, 0, "there are no nodes"),
+    ],
+)
+def test_how_unequal_nodes_may_be(machine, tolerated, why):
+    assert scheduling_domains(Topology.regular(**machine))[0][-1].imb_numa_nr == tolerated, why
+
+
+def test_nodes_of_several_caches_may_differ_by_a_task_a_cache():
+    regular = Topology.regular(sockets=2, cores=8, numa_nodes=2)
+    topology = Topology(regular.numa_nodes, tuple(tuple(range(first, first + 4)) for first in range(0, 16, 4)))
+    assert [each.imb_numa_nr for each in scheduling_domains(topology)[0]] == [0, 2, 2]
 
 
 def test_isolation_does_not_shorten_the_interval():

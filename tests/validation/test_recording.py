@@ -33,6 +33,19 @@ def test_the_kernel_and_its_machine(name: str) -> None:
     assert found.native is found.rt_group_sched is (name == NATIVE)
 
 
+def test_nodes_of_the_recorded_machine_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "kernel"
+    shutil.copytree(RECORDED / "kernel-6.1-isolated", folder)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    metadata["topology"] = [
+        f"cpu{cpu} pkg={cpu // 4} core={cpu // 2 % 2} sib={cpu // 2 * 2}-{cpu // 2 * 2 + 1} node=node{cpu // 4}"
+        for cpu in range(8)
+    ]
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    expected = {"sockets": 2, "cores": 2, "threads": 2, "numa_nodes": 2, "numbering": "adjacent"}
+    assert read_recording(folder).topology == expected
+
+
 TASKS = {
     "hog0,pol=other,cpus=3,nice=-10": RtwlTask("hog0", cpus=(3,), nice=-10),
     "per,type=per,period=1000,work=100,pol=fifo,cpus=3,prio=80": RtwlTask(

@@ -63,11 +63,12 @@ def test_each_seed_has_its_own_places_where_tasks_may_use_several_cpus() -> None
         assert any(places[task] == cpu for places in begins)
 
 
-def test_no_task_begins_behind_a_realtime_hog_that_it_could_avoid() -> None:
+def test_a_task_that_begins_where_a_realtime_hog_will_be_sets_itself_up_before() -> None:
     found = recording("kernel-6.1-cfs-4cpu")
     for seed in range(8):
         tasks = scenario_of(found, found.cases["wake-fifo-mask2-3-fifohog2"], seed)["workload"]["tasks"]
-        assert tasks["per"]["phases"]["begin"]["cpus"] == [3]
+        assert tasks["per"]["phases"]["begin"]["cpus"] == [2]
+        assert tasks["per"]["delay"] < tasks["vcpu"]["delay"]
         assert "phases" not in tasks["vcpu"]
 
 
