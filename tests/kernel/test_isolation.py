@@ -177,3 +177,18 @@ def test_masks_that_leave_nothing():
         isolation(workqueue=frozenset())
     with pytest.raises(InputError, match="expected at least one CPU left for"):
         isolation("isolcpus=1-7", tasks=frozenset({5}))
+
+
+@pytest.mark.parametrize(
+    ("found", "apart", "why"),
+    [
+        (isolation(), set(), "all are balanced together"),
+        (isolation("isolcpus=6-7"), {6, 7}, "CPUs without domain stay in the default root domain"),
+        (isolation("nohz_full=6-7"), set(), "the tick alone changes no domain"),
+        (isolation(cpusets={"/rt": ({6, 7}, "root")}), {6, 7}, "a partition root has its own"),
+    ],
+)
+def test_cpus_of_one_root_domain_have_one_number(found, apart, why):
+    roots = {cpu: found.root_domain_of(cpu) for cpu in found.cpus}
+    assert {cpu for cpu in roots if roots[cpu] != roots[0]} == apart, why
+    assert len({roots[cpu] for cpu in apart}) <= 1, why
