@@ -345,6 +345,16 @@ class Builder:
             self.arrivals.append(recorded)
         return {"first_row": first, "rows": 0 if recorded is None else len(recorded)}
 
+    # ---- phases ---------------------------------------------------------------------------------------------
+
+    def rt_phase(self, kernel: int, period_ns: int) -> int:
+        """Draw when the periods of RT throttling begin on a kernel."""
+        return random.uniform_below(self.seed, f"kernel{kernel}", "rt_period", period_ns)
+
+    def balance_phase(self, cpu: int, level: int, ticks: int) -> int:
+        """Draw when the passes of balancing begin in a domain of a CPU."""
+        return random.uniform_below(self.seed, f"{self._names['cpus'][cpu]}/domain{level}", "balance", ticks)
+
     # ---- layout ---------------------------------------------------------------------------------------------
 
     def build(self, watched: Sequence[int], observe_from_ns: int = 0) -> tuple[State, Names]:

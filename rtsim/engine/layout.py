@@ -71,7 +71,7 @@ def lay_out_state(b: Builder, names: Names, observe_from_ns: int) -> State:
     _spread_tasks(b)
     spread = _number_spread_tasks(b)
     built = State(
-        **_scheduler(b, names.cpus),
+        **_scheduler(b),
         **_observation(len(b.tasks), names.watched),
         m=filled(MACHINE, [_machine(b, observe_from_ns)]),
         kernels=filled(KERNEL, b.kernels),
@@ -125,17 +125,10 @@ def _number_spread_tasks(b: Builder) -> int:
     return rows
 
 
-def _scheduler(b: Builder, cpu_names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of run queues and scheduling domains, whose periods start at chance phases."""
-
-    def rt_phase(kernel: int, period_ns: int) -> int:
-        return random.uniform_below(b.seed, f"kernel{kernel}", "rt_period", period_ns)
-
-    def balance_phase(cpu: int, level: int, ticks: int) -> int:
-        return random.uniform_below(b.seed, f"{cpu_names[cpu]}/domain{level}", "balance", ticks)
-
-    queues = lay_out(b.kernels, b.cpus, b.tasks, b.groups, rt_phase)
-    return queues | lay_out_domains(b.kernels, b.cpus, b.domains, balance_phase)
+def _scheduler(b: Builder) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of run queues and scheduling domains."""
+    queues = lay_out(b.kernels, b.cpus, b.tasks, b.groups, b.rt_phase)
+    return queues | lay_out_domains(b.kernels, b.cpus, b.domains, b.balance_phase)
 
 
 def _machine(b: Builder, observe_from_ns: int) -> dict[str, int]:

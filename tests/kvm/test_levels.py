@@ -44,7 +44,7 @@ def add_tasks(b: Builder, kernel: int, specs: list[dict[str, Any]]) -> list[int]
 
 def same_phase(b: Builder) -> Builder:
     """Let the balancing passes of all CPUs begin alike: the seed draws their phases by the names of CPUs."""
-    b._balance_phase = lambda cpu, level, ticks: 0  # type: ignore[method-assign]
+    b.balance_phase = lambda cpu, level, ticks: 0  # type: ignore[method-assign]
     return b
 
 
