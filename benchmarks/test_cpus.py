@@ -10,6 +10,7 @@ import pytest
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import run_until
+from rtsim.engine.fields import KERNEL
 from rtsim.scenario.sched_domains import engine_domains
 from rtsim.topology import Topology
 from rtsim.topology.domains import scheduling_domains
@@ -21,6 +22,7 @@ MOST_TIMES = 5
 """An event on the largest machine may cost that many times one on the smallest, where CPUs are 256 times as many: its
 state does not fit the processor's caches, and a search for an idle CPU looks at up to the 64 that share a cache."""
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
+VM_EXITS = KERNEL["vm_exit"].shape[0]
 
 
 def machine(cpus: int) -> Builder:
@@ -30,7 +32,7 @@ def machine(cpus: int) -> Builder:
     b = Builder()
     cost = b.constant(1 * US)
     b.kernel(
-        cpus, tick_ns=4 * MS, fair=es.EEVDF, base_slice=2_800 * US, idle_exit=cost, vm_exit=[cost] * 6,
+        cpus, tick_ns=4 * MS, fair=es.EEVDF, base_slice=2_800 * US, idle_exit=cost, vm_exit=[cost] * VM_EXITS,
         **dict.fromkeys(("context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi"), cost),
         **dict.fromkeys(("softirq_entry", "preempt_off", "vm_entry", "enqueue_remote"), cost),
     )  # fmt: skip

@@ -14,9 +14,11 @@ import pytest
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
 from rtsim.engine.clock import run_until, step
+from rtsim.engine.fields import KERNEL
 from rtsim.engine.state import State
 
 MS = 1_000_000
+VM_EXITS = KERNEL["vm_exit"].shape[0]
 SIZES = (2, 20, 200, 2000)
 ROUNDS = 5
 EVENTS = 50_000
@@ -27,7 +29,7 @@ def _machine(**kernel: int) -> Builder:
     zero = b.constant(0)
     b.kernel(
         1, tick_ns=MS, rr_ticks=25, sched_latency=6 * MS, min_granularity=750_000, wakeup_granularity=MS,
-        base_slice=750_000, vm_exit=[zero] * 6, **kernel,
+        base_slice=750_000, vm_exit=[zero] * VM_EXITS, **kernel,
     )  # fmt: skip
     b.cpu("host/cpu0", 0)
     return b
