@@ -21,13 +21,14 @@ import numpy as np
 
 from rtsim.engine.link import EntryPointCompiler, HandlerCompiler
 
-__all__ = ["INTERPRETED", "cache_folder", "entry_point", "handler", "handler_count", "inlined", "is_cached"]
+__all__ = ["INTERPRETED", "OPTIONS", "cache_folder", "entry_point", "handler", "handler_count", "inlined", "is_cached"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 INTERPRETED: bool = bool(numba.config.DISABLE_JIT)
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+"""How Numba compiles all of it."""
 
 HANDLER_PACKAGES = ("engine", "sched", "kvm")
 

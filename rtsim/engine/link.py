@@ -39,6 +39,7 @@ class _HandlerLibrary(JITCodeLibrary):
 
     @property
     def codegen(self) -> Any:
+        """The library itself: Numba asks its code generator for nothing but `set_env` once the code is lowered."""
         return self
 
     def set_env(self, name: str, environment: Any) -> None:

@@ -103,7 +103,7 @@ class Kernel:
 
     @property
     def autogroups(self) -> bool:
-        """Whether tasks of the root cgroup are grouped by their sessions; ``noautogroup`` has them not."""
+        """Whether tasks of the root cgroup are grouped by their sessions; ``noautogroup`` switches that off."""
         return bool(self._tunable("sched_autogroup_enabled")) and not self.command_line.has("noautogroup")
 
     @property
