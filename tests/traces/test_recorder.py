@@ -118,8 +118,9 @@ def interrupted(tmp_path, part, number):
         for line in running.stderr:
             if line.startswith(f"{part}:"):
                 break
-        time.sleep(1.0)
-        children = children_of(running.pid)
+        while not (children := children_of(running.pid)):
+            time.sleep(0.1)
+        time.sleep(1.0)  # in the middle of it
         running.send_signal(number)
         said = running.stderr.read()
     return running.returncode, said, children
