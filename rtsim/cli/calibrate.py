@@ -10,6 +10,7 @@ import typer
 
 from rtsim.cli.outputs import expect_writable
 from rtsim.cli.tables import console, table
+from rtsim.inputs.errors import at
 
 if TYPE_CHECKING:
     from rtsim.profile.calibration import Calibration
@@ -27,14 +28,21 @@ def calibrate(
         list[str] | None,
         typer.Option(help="Threads that are no noise, by name or pattern (may be repeated).", show_default=False),
     ] = None,
+    stop: Annotated[
+        str | None,
+        typer.Option(
+            help="Leave out steps with so long a gap (15 us): the host stopped the machine.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Find a machine's noise sources and costs in recordings of it, and write them as a profile."""
     from rtsim.profile.calibration import calibrate
 
     expect_writable(output)
     found = calibrate(
-        *recordings, base=base, workload=workload or (), progress=lambda path: print(f"reading {path}", file=sys.stderr)
-    )
+        *recordings, base=base, workload=workload or (), stop_ns=None if stop is None else _stop_ns(stop),
+        progress=lambda path: print(f"reading {path}", file=sys.stderr),
+    )  # fmt: skip
     written = found.write(output)
     _show(found)
     for sentence in found.kept:
@@ -42,6 +50,13 @@ def calibrate(
     for warning in found.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     typer.echo(f"Written: {', '.join(map(str, reversed(written)))}")
+
+
+def _stop_ns(stop: str) -> int:
+    from rtsim.inputs.units import parse_duration
+
+    with at("--stop"):
+        return parse_duration(stop)
 
 
 def _show(found: Calibration) -> None:

@@ -55,7 +55,7 @@ from rtsim.kernel.weights import IDLE_WEIGHT, nice_weight
 __all__ = ["Builder", "Names", "Op"]
 
 OPTIONAL_COSTS = (
-    "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
+    "schedule", "preempt_fair", "put_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
     "softirq_exit", "sched_softirq", "enqueue_remote", "timer_work", "clock_program", "lock_release",
 )  # fmt: skip
 

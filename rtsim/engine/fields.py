@@ -126,7 +126,8 @@ KERNEL = dtype_of(f"""
     softirq_exit:   a thread that runs softirqs, from the last one to sleeping
     sched_softirq:  balancing a CPU in ksoftirqd
     schedule:       schedule() before the switch
-    preempt_fair:   charging a running fair task, in a wake-up's test against it, in the tick, as it is put back
+    preempt_fair:   charging a running fair task, in a wake-up's test against it, and in the tick
+    put_fair:       charging it as it is put back
     cgroup_level:   one level of a fair task: queueing it, taking it off, switching to or from it, its tick
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry

@@ -169,7 +169,9 @@ class Costs(StrictModel):
     schedule: CostEntry = Field(default_factory=_nothing)
     """From the end of an interrupt, or from blocking, to sched_switch."""
     preempt_fair: CostEntry = Field(default_factory=_nothing)
-    """Charging a running fair task: in a fair wake-up's test against it, in the tick, as it is put back."""
+    """Charging a running fair task: in a fair wake-up's test against it, and in the tick."""
+    put_fair: CostEntry | None = None
+    """Charging it as a realtime task comes and it is put back; `preempt_fair` if None."""
     cgroup_level: CostEntry = Field(default_factory=_nothing)
     """Each level of cgroups that the fair class walks: to queue or dequeue a task, to switch to or from it."""
     irq_thread_hard: CostEntry = Field(default_factory=_one_microsecond)

@@ -77,6 +77,7 @@ class Rows:
             tick=table(costs.tick), wake=table(costs.wake), ipi=table(costs.ipi, *sending),
             softirq_entry=table(costs.softirq_entry), vm_entry=table(costs.vm_entry),
             schedule=table(costs.schedule), preempt_fair=table(costs.preempt_fair),
+            put_fair=table(costs.put_fair or costs.preempt_fair),
             cgroup_level=table(costs.cgroup_level), irq_thread_hard=table(costs.irq_thread_hard),
             ktimers=table(costs.ktimers), softirq_exit=table(costs.softirq_exit),
             enqueue_remote=table(costs.enqueue_remote),

@@ -144,7 +144,7 @@ def schedule_cost(s: State, cpu: int, prev: int, picked: int, charged_until: int
     if levels > 0:
         work += levels * cost(s, cpu, k.cgroup_level)
     if fair_charged_until(s, prev) != charged_until and s.tasks[prev].state == RUNNABLE:
-        work += cost(s, cpu, k.preempt_fair)
+        work += cost(s, cpu, k.put_fair)
     return work
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from rtsim.profile.calibration import calibrate
 from rtsim.traces.recording import Case, Recording
 from rtsim.validation.figures import ONE_CPU, Figure, rules_of
+from rtsim.validation.placed import TURN_NS
 from rtsim.validation.run import SEEDS, validate_cases
 from rtsim.validation.scenarios import LAB_PROFILE, NATIVE_PROFILE
 
@@ -53,7 +54,8 @@ def predicted_half(recording: Recording, folder: str | os.PathLike[str], *, seed
     """
     known, asked = halves(recording)
     base = NATIVE_PROFILE if recording.native else LAB_PROFILE
-    calibration = calibrate(*(case.repetitions[0].folder for case in known), base=base)
+    stop_ns = TURN_NS if rules_of(recording) is not ONE_CPU else None
+    calibration = calibrate(*(case.repetitions[0].folder for case in known), base=base, stop_ns=stop_ns)
     *_, profile = calibration.write(Path(folder).absolute() / f"{recording.name}.yaml")
     found = validate_cases(recording, asked, seeds=seeds, profile=str(profile))
     least_ns = NATIVE_NS if recording.native else 0

@@ -16,8 +16,8 @@ MS = 1_000_000
 
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
-    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "clock_program",
-    "irq_thread_hard", "ktimers", "softirq_exit",
+    "preempt_off", "vm_entry", "schedule", "preempt_fair", "put_fair", "cgroup_level", "hrtimer_program",
+    "clock_program", "irq_thread_hard", "ktimers", "softirq_exit",
 )  # fmt: skip
 
 RULES = (

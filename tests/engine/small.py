@@ -39,8 +39,8 @@ NO_EXITS = (0,) * 8
 """By reason: timer, hlt, external, io, ept, doorbell, pause, kick."""
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
-    "preempt_off", "vm_entry", "schedule", "preempt_fair", "cgroup_level", "hrtimer_program", "clock_program",
-    "irq_thread_hard", "ktimers", "softirq_exit", "sched_softirq", "enqueue_remote",
+    "preempt_off", "vm_entry", "schedule", "preempt_fair", "put_fair", "cgroup_level", "hrtimer_program",
+    "clock_program", "irq_thread_hard", "ktimers", "softirq_exit", "sched_softirq", "enqueue_remote",
 )  # fmt: skip
 
 

@@ -208,6 +208,23 @@ def test_a_recorded_kernel_gives_the_costs_that_were_read_off_by_hand():
     assert "per" not in set(found.table()["name"])
 
 
+def test_steps_in_which_the_machine_was_stopped_can_be_left_out():
+    """An emulator that ran one CPU after the other made turns of 20 us; where the other CPUs idled, it made none."""
+    recording = RECORDED / "kernel-6.12-eevdf-4cpu/wake-other-mask1-3-hogs2-3"
+    stretched, clear = (calibrate(recording, base="kernel-lab", stop_ns=stop_ns).costs for stop_ns in (None, 15_000))
+    assert stretched["schedule"].mean_ns > 10_000
+    for step, expected in {"timer_irq": 2_700, "wake": 6_900, "schedule": 4_100, "softirq_entry": 1_500}.items():
+        assert clear[step].mean_ns == pytest.approx(expected, abs=1_500)
+    assert clear["schedule"].count < stretched["schedule"].count
+
+
+def test_a_fair_task_is_charged_as_a_realtime_one_comes():
+    cases = (RECORDED / "kernel-6.1-cfs" / case for case in ("per1ms-fifo80-idle", "per1ms-fifo80-hog3"))
+    found = calibrate(*cases, base="kernel-lab").costs
+    assert found["put_fair"].mean_ns == pytest.approx(2_400, abs=200)  # as data/recorded/README.md has it
+    assert "preempt_fair" not in found
+
+
 def test_a_histogram_gives_the_whole_wake_up_and_says_what_it_cannot(tmp_path):
     measured = RECORDED / "kernel-6.1-cfs/cyc-fifo80-hog3/cyclictest.json"
     found = calibrate(measured, base="kernel-lab")

@@ -31,7 +31,7 @@ __all__ = ["Calibration", "calibrate"]
 
 UNSEEN = ("hardware",)
 """Classes of noise that a trace of the kernel does not show: the base's are kept."""
-BASE_STEPS = ("wake", "timer_irq", "preempt_fair", "cgroup_level")
+BASE_STEPS = ("wake", "schedule", "timer_irq", "preempt_fair", "cgroup_level")
 """Costs that are in measured steps too, and are taken off there."""
 ALWAYS_KEPT = "context_switch, syscall_exit and what concerns guests show in no trace: the base's are kept"
 
@@ -150,6 +150,7 @@ def calibrate(
     *recordings: str | os.PathLike[str],
     base: str | os.PathLike[str] = "tuned",
     workload: Iterable[str] = (),
+    stop_ns: int | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """Return what recordings of one machine tell of its noise and costs.
@@ -163,6 +164,9 @@ def calibrate(
         The profile for what the recordings do not tell: a built-in name or a file.
     workload
         Names or patterns of threads that are measured or wanted, and so no noise; tools and vCPUs are known.
+    stop_ns
+        Of a machine that its host or emulator stops now and then: how long (ns) no code of its own takes from one event
+        to the next. Steps of wake-ups with such a gap are left out.
     progress
         Called with each file before it is read.
 
@@ -179,7 +183,7 @@ def calibrate(
     traces = [part for part in parts if part.measured is None]
     histograms = [(part.path, part.measured) for part in parts if part.measured is not None]
     if traces:
-        found = _from_traces(traces, names, os.fspath(base), profile, data, tuple(workload), progress)
+        found = _from_traces(traces, names, os.fspath(base), profile, data, tuple(workload), stop_ns, progress)
         return replace(found, kept=(*found.kept, *_unused(path for path, _ in histograms)))
     _, measured = histograms[0]
     kept = (*UNKNOWN, *_unused(path for path, _ in histograms[1:]))
@@ -197,9 +201,10 @@ def _from_traces(
     profile: Profile,
     data: Mapping[str, Any],
     workload: tuple[str, ...],
+    stop_ns: int | None,
     progress: Progress | None,
 ) -> Calibration:
-    steps = StepReader()
+    steps = StepReader(stop_ns)
     timelines: list[Timeline] = []
     warnings: list[str] = []
     for part in traces:

@@ -3,6 +3,10 @@
 A step is measured where nothing else lies between its two events: a wake-up by a timer alone in its interrupt, on an
 idle CPU. Medians of truncated stamps would be off by up to the resolution; differences of two are not, so means and
 fitted distributions are.
+
+A machine that is stopped now and then, as a virtual one by its host or one emulated CPU after CPU, stretches the steps
+that it stops in. Told how long no code of its own takes from one event to the next, steps with a longer gap in them are
+left out.
 """
 
 from __future__ import annotations
@@ -36,6 +40,8 @@ MEASURED = {
     "cgroup_level": "sched_waking to local_timer_exit, by how many levels of cgroups the woken fair task is in",
     "wake": "sched_waking to local_timer_exit, on an idle CPU, less cgroup_level for each level",
     "preempt_fair": "the same of fair tasks while a fair task ran, less wake",
+    "put_fair": "sched_waking to sched_switch from a fair task to a realtime one, neither in a cgroup, less wake and "
+    "schedule",
     "schedule": "local_timer_exit to sched_switch, on an idle CPU, to a task in no cgroup",
     "softirq_entry": "local_timer_exit to softirq_entry",
     "tick": "local_timer_entry to the end of the interrupt and its softirqs, without wake-up, less timer_irq, and "
@@ -47,7 +53,7 @@ MEASURED = {
 PARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "timer_irq": {"timer_irq": ()}, "wake": {"wake": ()}, "schedule": {"schedule": ()},
     "softirq_entry": {"softirq_entry": ()}, "irq_entry": {"irq_entry": ()},
-    "preempt_fair": {"preempt_fair": ("wake",)},
+    "preempt_fair": {"preempt_fair": ("wake",)}, "put_fair": {"put_fair": ("wake", "schedule")},
     "tick": {"tick": ("timer_irq",), FAIR_TICK: ("timer_irq", "preempt_fair")},
 }  # fmt: skip
 """By cost, in an order in which they can be found: the steps it is seen in, and the costs that are in those too."""
@@ -71,12 +77,24 @@ class _Interrupt:
     levels: int = 0
     softirqs_end: int = 0
     entered_softirq: bool = False
+    stopped: bool = False
+    """The machine was, up to `end`, or `softirqs_end` if softirqs followed."""
+    stopped_since: bool = False
+    """Or it was after that."""
+
+    @property
+    def leads_to_switch(self) -> bool:
+        """Nothing lies between its end and the switch that follows."""
+        once = self.wakes == 1 and self.levels == 0 and self.running_levels == 0
+        return once and not (self.tick or self.entered_softirq or self.stopped_since)
 
 
 @dataclass
 class StepReader:
     """Collects the steps of one or several traces, chunk by chunk, in order of time."""
 
+    stop_ns: int | None = None
+    """From one event to the next within an interrupt: a gap as long as that is none of its code's; None to take all."""
     steps: dict[str, list[int]] = field(default_factory=dict)
     walked: list[tuple[str, int, int]] = field(default_factory=list)
     """Those that walk a fair task's cgroups: the step, how many levels, and how long it took (ns)."""
@@ -86,6 +104,8 @@ class StepReader:
     _ended: dict[int, _Interrupt] = field(default_factory=dict)
     _running: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     """By CPU: pid, priority and levels of cgroups of who was switched to."""
+    _last: dict[int, int] = field(default_factory=dict)
+    """By CPU: time of its last event."""
     _expires: dict[int, int] = field(default_factory=dict)
     """By timer address: when it expires."""
 
@@ -95,13 +115,15 @@ class StepReader:
         handlers = {code: _HANDLERS[name] for code, name in enumerate(chunk.names) if name in _HANDLERS}
         for row in zip(*(chunk.column(name).tolist() for name in _COLUMNS), strict=True):
             handler = handlers.get(row[2])
+            if self.stop_ns is not None:
+                self._see_stop(row[0], row[1], self.stop_ns)
             if handler is not None:
                 handler(self, *row)
 
     def begin(self, levels: Mapping[str, int]) -> None:
         """Begin another trace, dropping what is under way; `levels`: of cgroups above threads, by name."""
         self._levels = levels
-        for under_way in (self._open, self._ended, self._running, self._expires):
+        for under_way in (self._open, self._ended, self._running, self._last, self._expires):
             under_way.clear()
 
     def fits(self, resolution_ns: int, base_ns: Mapping[str, float]) -> dict[str, Fit]:
@@ -112,8 +134,8 @@ class StepReader:
         resolution_ns
             Of the time stamps.
         base_ns
-            Means that are taken off where a trace does not tell them: `wake`, `timer_irq`, `preempt_fair` and
-            `cgroup_level`.
+            Means that are taken off where a trace does not tell them: `wake`, `timer_irq`, `schedule`, `preempt_fair`
+            and `cgroup_level`.
         """
         level = self._level()
         costs = {} if level is None else {"cgroup_level": level}
@@ -157,6 +179,14 @@ class StepReader:
         error = float(np.sqrt(left @ left / (len(left) - len(apart) - 1) / spread))
         return Fit({"constant": exact(round(slope))}, "constant", len(left), slope, error, 0.0)
 
+    def _see_stop(self, time: int, cpu: int, stop_ns: int) -> None:
+        if time - self._last.get(cpu, time) >= stop_ns:
+            if cpu in self._open:
+                self._open[cpu].stopped = True
+            if cpu in self._ended:
+                self._ended[cpu].stopped_since = True
+        self._last[cpu] = time
+
     def _add(self, name: str, duration: int) -> None:
         if 0 <= duration <= SOON_NS:
             self.steps.setdefault(name, []).append(duration)
@@ -184,8 +214,9 @@ class StepReader:
         same_clock = read != MISSING and abs(time - read) <= SAME_CLOCK_NS
         irq.tick |= tick
         expiry = self._expires.pop(rest[_NUMBER], None)
-        if irq.expired is None and expiry is not None and read != MISSING and not irq.idle:
-            self._add("irq_entry", read - expiry)
+        late = MISSING if expiry is None or read == MISSING else read - expiry
+        if irq.expired is None and not irq.idle and (self.stop_ns is None or late < self.stop_ns):
+            self._add("irq_entry", late)
         irq.expired = read if same_clock else time
 
     def _waking(self, time: int, cpu: int, *rest: int) -> None:
@@ -203,7 +234,8 @@ class StepReader:
             return
         irq.end = irq.softirqs_end = time
         self._ended[cpu] = irq
-        if irq.wakes == 1 and not irq.tick and irq.waking is not None and irq.expired is not None:
+        alone = irq.wakes == 1 and not irq.tick and not irq.stopped
+        if alone and irq.waking is not None and irq.expired is not None:
             self._add("timer_irq", irq.waking - irq.expired)
             if irq.idle or (irq.fair and irq.woken_fair):
                 self._walk("wake" if irq.idle else "preempt_fair", irq.levels, time - irq.waking)
@@ -212,18 +244,22 @@ class StepReader:
         irq = self._ended.get(cpu)
         if irq is not None and not irq.entered_softirq:
             irq.entered_softirq = True
-            self._add("softirq_entry", time - irq.end)
+            if not irq.stopped_since:
+                self._add("softirq_entry", time - irq.end)
 
     def _softirq_exit(self, time: int, cpu: int, *_: int) -> None:
         irq = self._ended.get(cpu)
         if irq is not None and irq.entered_softirq:
             irq.softirqs_end = time
+            irq.stopped |= irq.stopped_since
 
     def _switch(self, time: int, cpu: int, *rest: int) -> None:
         irq = self._ended.get(cpu)
-        alone = irq is not None and irq.wakes == 1 and not irq.entered_softirq and not irq.tick and irq.levels == 0
-        if irq is not None and alone and irq.idle and irq.woken == rest[_OTHER_PID]:
-            self._add("schedule", time - irq.end)
+        if irq is not None and irq.woken == rest[_OTHER_PID] and irq.leads_to_switch:
+            if irq.idle:
+                self._add("schedule", time - irq.end)
+            elif irq.fair and not irq.woken_fair and irq.waking is not None:
+                self._add("put_fair", time - irq.waking)
         self._close(cpu)
         levels = self._levels.get(self._text(rest[_OTHER_COMM]), 0)
         self._running[cpu] = (rest[_OTHER_PID], rest[_OTHER_PRIO], levels)
@@ -235,7 +271,7 @@ class StepReader:
     def _close(self, cpu: int) -> None:
         """Take the tick that ended last on a CPU, now that no softirq of its own can follow."""
         irq = self._ended.pop(cpu, None)
-        if irq is None or not irq.tick or irq.wakes:
+        if irq is None or not irq.tick or irq.wakes or irq.stopped:
             return
         if irq.fair:
             self._walk(FAIR_TICK, irq.running_levels, irq.softirqs_end - irq.begin)
