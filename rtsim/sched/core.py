@@ -253,12 +253,13 @@ def pick_next_task(s: State, cpu: int) -> int:
         resched.schedule_clock(s, cpu)
     if c.curr >= 0 and not fair.is_fair(s, c.curr):
         classes.update_curr(s, cpu)
-    if c.active_balance == 1:
-        _run_stopper(s, cpu)
+    pushed = c.active_balance == 1 and _push_current(s, cpu)
     _pull_realtime(s, cpu)
     picked = classes.pick_task(s, cpu)
     if _fair_class_ran_dry(s, cpu, picked) and cpus.is_balanced(s, cpu) and newidle.newidle_balance(s, cpu):
         picked = classes.pick_task(s, cpu)
+    if pushed and s.tasks[c.curr].cpu == cpu:  # the CPU that idles has pulled it back
+        classes.set_next_task(s, cpu, c.curr)
     c.need_resched = 0  # also of marks that the pick itself has made
     c.clock_skip = 0
     return picked
@@ -285,8 +286,8 @@ def _pull_realtime(s: State, cpu: int) -> None:
 
 
 @handler
-def _run_stopper(s: State, cpu: int) -> None:
-    """Let the stopper push a task away; what ran is put back for that, and goes on if it is not the one."""
+def _push_current(s: State, cpu: int) -> bool:
+    """Let the stopper push a task away; return whether it is the one that ran, which is put back for that."""
     curr = s.cpus[cpu].curr
     runs = curr >= 0 and s.tasks[curr].state == RUNNABLE
     if runs:
@@ -294,6 +295,8 @@ def _run_stopper(s: State, cpu: int) -> None:
     balance.push_active(s, cpu)
     if runs and s.tasks[curr].cpu == cpu:
         classes.set_next_task(s, cpu, curr)
+        return False
+    return runs
 
 
 @inlined

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtsim.engine import constants as es
 from rtsim.engine.state import State
-from rtsim.sched import busiest, cpus, group_stats, pelt
+from rtsim.sched import busiest, core, cpus, group_stats, pelt
 from rtsim.sched.balance import balance_interval
 from tests.engine.small import MS, TICK, US, Run, job_at, run
 from tests.sched.topologies import structured
@@ -184,6 +184,21 @@ def test_the_running_task_is_pushed_where_balancing_can_move_no_other() -> None:
     # half of CPU 0 is gone for fair tasks: the idle CPU 1 takes the one there, running or not
     assert done.task("floating")["cpu"] == 1
     assert int(done.task("floating")["migrations"]) == 1
+
+
+@FAIR_CLASSES
+def test_a_running_task_that_is_pushed_away_and_pulled_back_at_once_still_runs(fair: int) -> None:
+    """CPU 1 runs a FIFO task when the stopper of CPU 0 brings it another; CPU 0, idle by that, pulls it again."""
+    b = structured(1, 1, 2, fair=fair)  # siblings: what ran is not hot between them
+    hog = b.hog("floating", 0, [0, 1], es.OTHER, 0)
+    b.hog("fifo", 0, [1], es.FIFO, 5)
+    state = run(b, 50 * MS).state
+    assert int(state.cpus[0]["curr"]) == hog
+    state.cpus[0]["active_balance"], state.cpus[0]["push_cpu"] = 1, 1
+    assert core.pick_next_task(state, 0) == hog
+    assert int(state.tasks[hog]["migrations"]) >= 2
+    assert int(state.cfs_rqs[0]["curr"]) == hog
+    assert int(state.cfs_rqs[0]["root"]) == es.NONE
 
 
 @settings(max_examples=20, deadline=None)

@@ -258,7 +258,7 @@ class StepReader:
         if irq is not None and irq.woken == rest[_OTHER_PID] and irq.leads_to_switch:
             if irq.idle:
                 self._add("schedule", time - irq.end)
-            elif irq.fair and not irq.woken_fair and irq.waking is not None:
+            elif irq.fair and not (irq.woken_fair or irq.stopped) and irq.waking is not None:
                 self._add("put_fair", time - irq.waking)
         self._close(cpu)
         levels = self._levels.get(self._text(rest[_OTHER_COMM]), 0)
