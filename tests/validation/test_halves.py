@@ -16,6 +16,7 @@ QUICK = "kernel-6.1-cfs"
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in (*HELD, NATIVE) if name != QUICK]
 POOLED = "its wake-ups are alike; those that are calibrated from moved tasks too, and took up to 13 us for 8"
 FOREIGN = "steps hold interrupts of CPU 0 (data/recorded/README.md), which the figures leave out"
+MET_TICK = "one in thirty meets the tick, for which a turn of the emulator made it late"
 WORK = "the emulator's turns lengthen the work of both, and so what pb waits for pa and pa for pb"
 FIFO_8CPU = {
     f"fifo2-hog3-mask4-6 {task} waking to run {quantile}": reason
@@ -34,7 +35,7 @@ BEYOND: Mapping[str, Mapping[str, str]] = {
     },
     "kernel-6.1-cfs-8cpu": FIFO_8CPU,
     "kernel-6.12-eevdf-4cpu": {
-        "wake-fifo-mask2-3-fifohog2 per waking to run p99": "one in thirty meets the tick, for which a turn of the emulator made it late",
+        "wake-fifo-mask2-3-fifohog2 per waking to run p99": MET_TICK,
     },
     "kernel-6.12-eevdf-4cpu-more": {"fifo10ms-hog2-mask2-3 fa waking to run p99": POOLED, **TWO_SLEEPERS},
     "kernel-6.12-eevdf-8cpu": {**FIFO_8CPU, "wake-fifo-mask3-4-fifohog3 per waking to run p50": FOREIGN},
