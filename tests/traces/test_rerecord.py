@@ -29,7 +29,7 @@ def ran(tmp_path, *command, into="out"):
     """Run a tool; return the file with its output, or skip where this host does not allow it."""
     path = tmp_path / into
     with open(path, "wb") as sink:
-        done = subprocess.run(command, stdout=sink, stderr=subprocess.PIPE, timeout=60, cwd=tmp_path)
+        done = subprocess.run(command, stdout=sink, stderr=subprocess.PIPE, timeout=180, cwd=tmp_path)
     if done.returncode:
         said = (done.stderr or path.read_bytes())[-200:].decode("utf-8", "replace").strip()
         pytest.skip(f"{command[0]} does not work here: {said}")
