@@ -10,7 +10,7 @@ import typer
 
 from rtsim.cli.outputs import expect_writable
 from rtsim.cli.tables import console, table
-from rtsim.inputs.errors import at
+from rtsim.inputs.errors import InputError, at
 
 if TYPE_CHECKING:
     from rtsim.profile.calibration import Calibration
@@ -56,7 +56,10 @@ def _stop_ns(stop: str) -> int:
     from rtsim.inputs.units import parse_duration
 
     with at("--stop"):
-        return parse_duration(stop)
+        ns = parse_duration(stop)
+    if ns <= 0:
+        raise InputError("--stop", "", f"expected a time above 0, found {stop!r}")
+    return ns
 
 
 def _show(found: Calibration) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,25 +22,9 @@ from rtsim.engine.constants import (
     WORST_SAMPLES,
 )
 from rtsim.engine.domains import lay_out_domains
-from rtsim.engine.fields import (
-    ARRIVAL,
-    CPU,
-    JOB,
-    KERNEL,
-    LOCK,
-    MACHINE,
-    OP,
-    SLOT,
-    SOURCE,
-    TASK,
-    TIMER,
-    TRACE,
-    WATCH,
-    WORST,
-)
 from rtsim.engine.hierarchy import lay_out
 from rtsim.engine.rows import filled
-from rtsim.engine.state import State, allocate
+from rtsim.engine.state import ARRAYS, State, allocate
 
 if TYPE_CHECKING:
     from rtsim.engine.builder import Builder
@@ -73,24 +57,29 @@ def lay_out_state(b: Builder, names: Names, observe_from_ns: int) -> State:
     built = State(
         **_scheduler(b),
         **_observation(len(b.tasks), names.watched),
-        m=filled(MACHINE, [_machine(b, observe_from_ns)]),
-        kernels=filled(KERNEL, b.kernels),
-        cpus=filled(CPU, b.cpus),
-        tasks=filled(TASK, b.tasks),
-        ops=filled(OP, [op._asdict() for op in b.ops]),
-        timers=filled(TIMER, b.timers),
+        **_filled(
+            m=[_machine(b, observe_from_ns)], kernels=b.kernels, cpus=b.cpus, tasks=b.tasks,
+            ops=[op._asdict() for op in b.ops], timers=b.timers, locks=b.locks, sources=b.sources,
+            calendar=[{"position": NONE}] * (3 * len(b.cpus) + len(b.sources)),
+        ),
         cpu_times=np.zeros((spread, b.kernels[0]["cpu_count"]), np.int64),
         masks=np.array(b.masks, dtype=np.int64).reshape(-1, AFFINITY_WORDS),
-        jobs=allocate(JOB, b.jobs),
-        locks=filled(LOCK, b.locks),
-        sources=filled(SOURCE, b.sources),
+        jobs=_empty("jobs", b.jobs),
         arrivals=_arrivals(b.arrivals),
-        calendar=filled(SLOT, [{"position": NONE}] * (3 * len(b.cpus) + len(b.sources))),
         tables=np.array(b.tables, dtype=np.int64).reshape(-1, random.TABLE_SIZE + 1),
-        trace=allocate(TRACE, b.trace_length),
-    )
+        trace=_empty("trace", b.trace_length),
+    )  # fmt: skip
     built.cpus["left"][:, BASE] = NONE
     return built
+
+
+def _filled(**arrays: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Return arrays of the state, each from its rows."""
+    return {name: filled(ARRAYS[name][0], rows) for name, rows in arrays.items()}
+
+
+def _empty(name: str, length: int) -> npt.NDArray[Any]:
+    return allocate(ARRAYS[name][0], length)
 
 
 def _link_vcpus(b: Builder) -> None:
@@ -144,18 +133,18 @@ def _observation(task_count: int, watched: Sequence[int]) -> dict[str, npt.NDArr
     count, causes = len(watched), 2 * CAUSES + task_count
     worst = count * WORST_SAMPLES
     return {
-        "watches": filled(WATCH, [{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),
+        **_filled(watches=[{"task": task, "cpu": NONE, "next": NONE, "prev": NONE} for task in watched]),
         "causes": np.zeros((count, causes), np.int64),
         "touched": np.zeros((count, causes), np.int64),
         "cause_totals": np.zeros((count, causes), np.int64),
         "histograms": np.zeros((count, len(HISTOGRAMS), HISTOGRAM_BUCKETS), np.int64),
-        "worst": allocate(WORST, worst),
+        "worst": _empty("worst", worst),
         "worst_causes": np.zeros((worst, causes), np.int64),
     }
 
 
 def _arrivals(recorded: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[Any]:
-    array = allocate(ARRIVAL, sum(map(len, recorded)))
+    array = _empty("arrivals", sum(map(len, recorded)))
     rows = np.concatenate(recorded) if recorded else np.zeros((0, 2), np.int64)
     array["time"], array["duration"] = rows.T
     return array

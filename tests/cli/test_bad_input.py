@@ -199,6 +199,8 @@ def test_files_of_100_mb_are_not_read(fails, tmp_path):
         ["calibrate", "docs", "-o", "p.yaml"],
         ["calibrate", "tests/traces/fixtures/cyclictest.json", "-o", "nowhere/p.yaml"],
         ["calibrate", "tests/traces/fixtures/cyclictest.json", "-o", "p.yaml", "--base", "nobody"],
+        ["calibrate", "tests/traces/fixtures/cyclictest.json", "-o", "p.yaml", "--stop", "15 ticks"],
+        ["calibrate", "tests/traces/fixtures/cyclictest.json", "-o", "p.yaml", "--stop", "0 s"],
         ["report", "no-such-file", "-o", "r.html"],
         ["report", SMT4, "-o", "r.html"],
         ["pin"],

@@ -129,7 +129,7 @@ def wakers(case: str, thread: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("case", [HAZARD, "vcpufifo-emu-same-hog0", "vcpuother-emu-same-hog1"])
 def test_what_wakes_vcpu_0_comes_from_the_other_cpu(case: str) -> None:
-    """So its wake-up holds the flight of an interrupt, recorded as in the model."""
+    """So its wake-up holds the flight of an interrupt: the scenario's cost `ipi`."""
     assert wakers(case, "vcpu0").keys() == {"woken from CPU 001"}
     frame = Trace(TRACED / f"{case}-r0" / "trace.txt.zst").frame("sched_waking")
     assert set(frame[frame["other_comm"] == THREADS["vcpu0"]]["cpu"]) == {1}

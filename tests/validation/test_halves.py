@@ -14,8 +14,8 @@ from tests.validation.recordings import HELD, NATIVE, recording
 
 QUICK = "kernel-6.1-cfs"
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in (*HELD, NATIVE) if name != QUICK]
-POOLED = "its wake-ups are alike; those that are calibrated from moved tasks too, and took up to 13 us for 8"
-FOREIGN = "steps hold interrupts of CPU 0 (data/recorded/README.md), which the figures leave out"
+POOLED = "it is calibrated from wake-ups of several kinds, whose steps vary by more than those of one"
+FOREIGN = "steps hold interrupts of CPU 0, which the figures leave out, and fair wake-ups, 1 us longer than these"
 MET_TICK = "one in thirty meets the tick, for which a turn of the emulator made it late"
 WORK = "the emulator's turns lengthen the work of both, and so what pb waits for pa and pa for pb"
 FIFO_8CPU = {

@@ -214,9 +214,10 @@ class StepReader:
         same_clock = read != MISSING and abs(time - read) <= SAME_CLOCK_NS
         irq.tick |= tick
         expiry = self._expires.pop(rest[_NUMBER], None)
-        late = MISSING if expiry is None or read == MISSING else read - expiry
-        if irq.expired is None and not irq.idle and (self.stop_ns is None or late < self.stop_ns):
-            self._add("irq_entry", late)
+        if irq.expired is None and expiry is not None and read != MISSING and not irq.idle:
+            late = read - expiry
+            if self.stop_ns is None or late < self.stop_ns:
+                self._add("irq_entry", late)
         irq.expired = read if same_clock else time
 
     def _waking(self, time: int, cpu: int, *rest: int) -> None:
