@@ -26,8 +26,10 @@ from rtsim.engine.constants import (
     IN_HOST,
     MAX_CPUS,
     NEVER,
+    NOISE_ARM,
     NONE,
     NOT_VCPU,
+    ON_DEMAND,
     OP_BLOCK,
     OP_GUEST,
     OP_JOB,
@@ -57,6 +59,7 @@ __all__ = ["Builder", "Names", "Op"]
 OPTIONAL_COSTS = (
     "schedule", "preempt_fair", "put_fair", "cgroup_level", "hrtimer_program", "irq_thread_hard", "ktimers",
     "softirq_exit", "sched_softirq", "enqueue_remote", "timer_work", "clock_program", "lock_release",
+    "timer_rearm",
 )  # fmt: skip
 
 JOB_RING = 256
@@ -145,11 +148,12 @@ class Builder:
 
     def cpu(
         self, name: str, kernel: int, *, carrier: int = NONE, nohz_full: bool = False, isolated: bool = False,
-        root_domain: int | None = None, tick_offset_ns: int = 0,
+        root_domain: int | None = None, tick_offset_ns: int = 0, frequency: float = 1.0,
     ) -> int:  # fmt: skip
         """Add a CPU; one of a guest names the vCPU task that carries it. Host CPUs come first.
 
-        Isolated CPUs share a root domain, and so do all others unless `root_domain` tells them apart.
+        Isolated CPUs share a root domain, and so do all others unless `root_domain` tells them apart. `frequency` is a
+        share of the one at which all work is given.
         """
         key, gamma = random.stream(self.seed, name, "costs")
         self._names["cpus"].append(name)
@@ -158,11 +162,11 @@ class Builder:
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
                 "prev": NONE, "ksoftirqd": NONE, "ktimers": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
-                "root_domain": int(isolated) if root_domain is None else root_domain,
+                "arm_source": NONE, "root_domain": int(isolated) if root_domain is None else root_domain,
                 "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
                 "sched_timer": NONE, "sched_timer_at": NEVER,
                 "watch_head": NONE, "wake_head": NONE, "stream_key": key, "stream_gamma": gamma,
-                "sibling": NONE, "speed": FULL_SPEED,
+                "sibling": NONE, "speed": round(FULL_SPEED * frequency), "frequency": round(FULL_SPEED * frequency),
                 "capacity": CAPACITY,
             }
         )  # fmt: skip
@@ -325,6 +329,8 @@ class Builder:
         arrival = PERIODIC if period_ns else BURSTS if burst_size else RENEWAL
         if recorded is not None:
             arrival = RECORDED
+        elif kind == NOISE_ARM:
+            arrival = ON_DEMAND
         self._names["sources"].append(name)
         self.sources.append(
             {
@@ -337,6 +343,11 @@ class Builder:
             }
         )  # fmt: skip
         return len(self.sources) - 1
+
+    def emulated_timer(self, name: str, cpu: int, *, hold: int) -> None:
+        """Let the guest CPU `cpu` tell QEMU's main loop each timer that it arms, and hold QEMU's lock for `hold`."""
+        source = self.source(name, NOISE_ARM, task=self.cpus[cpu]["carrier"], duration=hold)
+        self.cpus[cpu]["arm_source"] = source
 
     def _rows(self, recorded: npt.NDArray[np.int64] | None) -> dict[str, int]:
         """Add the arrivals of a recorded source; return which rows are its own."""

@@ -13,7 +13,13 @@ from rtsim.engine.constants import NEVER
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 
-__all__ = ["arm", "disarm", "finish_event", "next_event", "next_time", "slot_time"]
+__all__ = ["arm", "disarm", "finish_event", "next_event", "next_time", "slot_time", "source_slot"]
+
+
+@handler
+def source_slot(s: State, source: int) -> int:
+    """Return the slot of the next arrival of noise source `source`."""
+    return s.m[0].source_slots + source
 
 
 @handler

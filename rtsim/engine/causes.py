@@ -13,6 +13,7 @@ from rtsim.engine.constants import (
     C_SOFTIRQ,
     C_SPINLOCK,
     C_SWITCH,
+    C_THROTTLED,
     C_VM_ENTRY,
     C_VM_EXIT,
     CAUSES,
@@ -27,6 +28,7 @@ from rtsim.engine.constants import (
     NEEDS_PAGE,
     NMI,
     NONE,
+    RUNNABLE,
     SCHEDULE,
     SLEEPING,
     SOFTIRQ,
@@ -38,7 +40,14 @@ from rtsim.engine.constants import (
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 
-__all__ = ["holding_up"]
+__all__ = ["holding_up", "place"]
+
+
+@inlined
+def place(s: State, task: int) -> int:
+    """Return the CPU that `task` waits for: its own, or the one that serves the timer it sleeps on."""
+    t = s.tasks[task]
+    return int(t.timer_cpu if t.timer_cpu >= 0 else t.cpu)
 
 
 @inlined
@@ -55,11 +64,12 @@ def holding_up(s: State, cpu: int, watch: int) -> int:
     if c.bottom == SWITCH or c.bottom == SCHEDULE:
         return C_SWITCH + offset
     waiter = s.watches[watch].task
-    if c.bottom == IDLE or c.bottom == IDLE_EXIT:
-        awaited = _sleeps_for(s, waiter)
-        return awaited if awaited != NONE else C_IDLE_EXIT + offset
+    if c.bottom == IDLE:
+        return _idles_for(s, cpu, waiter)
+    if c.bottom == IDLE_EXIT:
+        return C_IDLE_EXIT + offset
     curr = c.curr
-    mine = waiter == curr or s.cpus[s.tasks[waiter].cpu].carrier == curr
+    mine = waiter == curr or s.cpus[place(s, waiter)].carrier == curr
     if mine:
         mode = s.tasks[curr].mode
         if mode == VM_ENTRY:
@@ -71,7 +81,7 @@ def holding_up(s: State, cpu: int, watch: int) -> int:
         if mode in (NEEDS_PAGE, IN_FAULT):
             return C_MEMORY
     else:
-        awaited = _sleeps_for(s, waiter)
+        awaited = _sleeps_for(s, cpu, waiter)
         if awaited != NONE:
             return awaited
         if c.section_rest >= 0:
@@ -82,15 +92,31 @@ def holding_up(s: State, cpu: int, watch: int) -> int:
 
 
 @handler
-def _sleeps_for(s: State, waiter: int) -> int:
-    """Return for what the vCPU of `waiter` sleeps though that does not, so that no CPU would help; NONE: it does not.
+def _idles_for(s: State, cpu: int, waiter: int) -> int:
+    """Return why `cpu` idles though `waiter` wants to run."""
+    awaited = _sleeps_for(s, cpu, waiter)
+    if awaited != NONE:
+        return awaited
+    runner = waiter if place(s, waiter) == cpu else s.cpus[place(s, waiter)].carrier
+    offset = CAUSES if s.cpus[cpu].carrier >= 0 else 0
+    if runner >= 0 and s.tasks[runner].state == RUNNABLE and s.cpus[cpu].need_resched == 0:
+        return C_THROTTLED + offset
+    return C_IDLE_EXIT + offset
 
-    It is a page that is read, or a spinlock: only a guest that waits for one halts with a task to run.
+
+@handler
+def _sleeps_for(s: State, cpu: int, waiter: int) -> int:
+    """Return for what the vCPU of `waiter` sleeps though that does not, so that `cpu` is no help; NONE: it does not.
+
+    It is a page that is read, a timer that QEMU is to fire elsewhere, or a spinlock: only a guest that waits for one
+    halts with a task to run.
     """
-    carrier = s.cpus[s.tasks[waiter].cpu].carrier
+    carrier = s.cpus[place(s, waiter)].carrier
     if carrier < 0 or s.tasks[carrier].state != SLEEPING:
         return NONE
     if s.tasks[carrier].mode == IN_FAULT:
         return C_MEMORY
+    if s.tasks[carrier].timer_job == 1 and s.tasks[s.kernels[s.cpus[place(s, waiter)].kernel].timer_task].cpu != cpu:
+        return C_EMULATOR
     halted = s.tasks[carrier].mode == HALTED and s.cpus[s.tasks[carrier].guest_cpu].curr >= 0
     return C_SPINLOCK + CAUSES if halted else NONE

@@ -40,6 +40,9 @@ NEEDS_PAGE, IN_FAULT, POLLING, UNHALTED, ON_SPIN = 8, 9, 10, 11, 12
 
 # Why a vCPU left the guest.
 EXIT_TIMER, EXIT_HLT, EXIT_EXTERNAL, EXIT_IO, EXIT_EPT, EXIT_DOORBELL, EXIT_PAUSE, EXIT_KICK = 0, 1, 2, 3, 4, 5, 6, 7
+EXIT_ARM, EXIT_IPI = 8, 9
+EXIT_NAMES = ("timer", "hlt", "external", "io", "ept", "doorbell", "pause", "kick", "arm", "ipi")
+"""Of the last two, KVM's cost is in what the guest computes for them."""
 
 # What TASK.kthread says: in user space; in the kernel, by preemption points; holding or awaiting a spinlock.
 USER, KTHREAD, ATOMIC = 0, 1, 2
@@ -81,8 +84,8 @@ OP_BARRIER, OP_LEAVE, OP_YIELD, OP_AFFINITY, OP_SOFTIRQ, OP_SPIN_LOCK, OP_SPIN_U
 
 # Noise sources: what an arrival does, and when arrivals come.
 NOISE_HARDWARE, NOISE_NMI, NOISE_IRQ, NOISE_SOFTIRQ, NOISE_THREAD, NOISE_EXIT, NOISE_FAULT = 0, 1, 2, 3, 4, 5, 6
-NOISE_DOORBELL = 7
-PERIODIC, RENEWAL, BURSTS, RECORDED = 0, 1, 2, 3
+NOISE_DOORBELL, NOISE_ARM, NOISE_TICK = 7, 8, 9
+PERIODIC, RENEWAL, BURSTS, RECORDED, ON_DEMAND = 0, 1, 2, 3, 4
 
 # What is asked of the engine from outside between events.
 ACT_NOTHING, ACT_START, ACT_WAKE, ACT_JOB, ACT_IRQ = 0, 1, 2, 3, 4
@@ -126,9 +129,10 @@ CAUSE_NAMES = (
     "memory",
     "smt",
     "spinlock",
+    "throttled",
 )
 (C_HARDWARE, C_IRQ, C_SOFTIRQ, C_IDLE_EXIT, C_PREEMPT_OFF, C_SWITCH, C_TIMER_SLACK,
- C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY, C_SMT, C_SPINLOCK) = range(len(CAUSE_NAMES))  # fmt: skip
+ C_VM_EXIT, C_VM_ENTRY, C_EMULATOR, C_MEMORY, C_SMT, C_SPINLOCK, C_THROTTLED) = range(len(CAUSE_NAMES))  # fmt: skip
 CAUSES = len(CAUSE_NAMES)
 
 HISTOGRAM_BUCKETS = 2048 + 36 * 1024

@@ -214,10 +214,10 @@ def _idle(s: State, cpu: int) -> None:
     """Idle; the vCPU of a guest CPU halts, unless the guest polls, or polls first."""
     c = s.cpus[cpu]
     c.idle_from = s.m[0].now
-    if c.carrier < 0 or idle.polls(s, cpu):
-        execution.begin_base(s, cpu, IDLE, NEVER)
-    elif c.poll_limit > 0:
+    if c.carrier >= 0 and c.poll_limit > 0:
         execution.begin_base(s, cpu, IDLE, smt.work_in(s, cpu, c.poll_limit))
+    elif c.carrier < 0 or idle.polls(s, cpu):
+        execution.begin_base(s, cpu, IDLE, NEVER)
     else:
         _halt(s, cpu)
 

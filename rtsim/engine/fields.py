@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtsim.engine.constants import AFFINITY_WORDS, IDLE_STATES, LEVELS, RATES, TRACE_WINDOW
+from rtsim.engine.constants import AFFINITY_WORDS, EXIT_NAMES, IDLE_STATES, LEVELS, RATES, TRACE_WINDOW
 
 __all__ = [
     "ARRIVAL",
@@ -131,7 +131,7 @@ KERNEL = dtype_of(f"""
     cgroup_level:   one level of a fair task: queueing it, taking it off, switching to or from it, its tick
     preempt_off:    length of a kernel section that cannot be preempted, by this kernel's model
     vm_entry:       VM entry
-    vm_exit[8]:     VM exit by reason
+    vm_exit[9]:     VM exit by reason
     smt_speed:      of FULL_SPEED, how fast a CPU works while a task has another one of its core
     halt_poll_ns:   ns that a halted vCPU polls at most, 0 = never
     halt_poll_grow: factor after a halt that a longer poll would have caught, 0 = none
@@ -142,6 +142,7 @@ KERNEL = dtype_of(f"""
     timer_task:     emulator thread that fires the timers of this guest, -1 = KVM does
     timer_work:     what it computes for each, under its lock, until it kicks the vCPU
     lock_release:   what it computes then, until it frees the lock
+    timer_rearm:    what it computes, under the lock, when a vCPU has armed a timer
     guest_poll_ns:  ns that an idle CPU of this guest polls at most before it halts, 0 = it halts at once
     guest_poll_grow: factor after a halt that a longer poll would have caught
     guest_poll_grow_start: ns, first poll
@@ -168,6 +169,7 @@ KERNEL = dtype_of(f"""
 CPU = dtype_of(f"""
     kernel:         row of `kernels`
     carrier:        vCPU task that carries this CPU; -1 on the host
+    exits[{len(EXIT_NAMES)}]: how often its vCPU left guest mode, by reason
     executing:      1 while code of this CPU advances (guests: while the vCPU is in guest mode)
     since:          ns, start of the stretch not yet accounted
     level:          level of interruption in execution
@@ -211,6 +213,7 @@ CPU = dtype_of(f"""
     idle_from:      ns, since when it idles
     sibling:        next CPU of its core, in a ring; -1 = alone
     busy:           1 = a task has it
+    frequency:      of FULL_SPEED, how fast it works with its core to itself
     speed:          of FULL_SPEED, how fast it works
     poll_limit:     ns that it polls before it halts, in a guest
     tick_at:        ns, next tick, NEVER = stopped
@@ -243,6 +246,7 @@ CPU = dtype_of(f"""
     rt_updated:     ns, to when
     rt_contrib:     us of the present period
     isolated:       1 = in no scheduling domain: no balancing, no wake-up choice
+    arm_source:     noise source that tells QEMU's main loop that its timer is armed, -1 = KVM has the timer
     root_domain:    number of its root domain in its kernel: realtime and deadline tasks move within it only
     tick_offset:    ns, its ticks come that long after multiples of 1/HZ
     timer_head[2]:  task whose hrtimer expires first, of the hard and the soft base

@@ -18,8 +18,10 @@ def exit_table(s: State, cpu: int) -> int:
 def polls(s: State, cpu: int) -> bool:
     """Return whether `cpu`, which idles, polls for a resched mark: it then needs no interrupt to see one.
 
-    Of a guest's, only those that never halt do.
+    Of a guest's, those do that never halt, and those with cpuidle-haltpoll until they do.
     """
+    if s.cpus[cpu].carrier >= 0 and s.cpus[cpu].poll_limit > 0:
+        return s.cpus[cpu].executing == 1
     return s.kernels[s.cpus[cpu].kernel].idle_polls == 1 and _state(s, cpu) == 0
 
 

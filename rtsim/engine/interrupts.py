@@ -208,6 +208,8 @@ def _hrtimer_interrupt(s: State, cpu: int) -> int:
             soft = s.tasks[task].timer_soft
             trace.record(s, TR_TIMER, cpu, task, soft)
             observe.open_watch(s, task, soft, now - soft)
+            if s.tasks[task].cpu != cpu:
+                observe.follow(s, task)
             return core.wake_up(s, task, cpu)
         if timers.next_expiry(s, cpu) > now:
             break
@@ -259,6 +261,9 @@ def _fire_guest_timer(s: State, guest_cpu: int) -> None:
     if g.executing == 0:
         if t.timer_cpu < 0:
             _end_halt(s, guest_cpu)
+            if t.mode == POLLING:  # the hrtimer that stands for the guest's timer meanwhile interrupts the poll
+                s.cpus[t.cpu].irq_pending |= IRQ_WAKE
+                _take_when_possible(s, t.cpu)
         else:  # an hrtimer of the host wakes it
             rtsl.begin_interruption(s, guest_cpu)
     elif s.kernels[t.kernel].preemption_timer == 1:

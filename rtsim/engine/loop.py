@@ -47,6 +47,7 @@ def _wake_early(s: State, task: int) -> None:
     t = s.tasks[task]
     if t.timer_cpu >= 0:
         timers.cancel_timer(s, task)
+        observe.follow(s, task)
         t.release = s.m[0].now
     if t.state == SLEEPING:
         observe.open_watch(s, task, s.m[0].now, 0)

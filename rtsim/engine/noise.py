@@ -10,6 +10,7 @@ from rtsim.engine.constants import (
     BASE,
     BURSTS,
     EXIT_EPT,
+    EXIT_EXTERNAL,
     EXIT_IO,
     HARDWARE,
     IN_GUEST,
@@ -17,6 +18,7 @@ from rtsim.engine.constants import (
     IRQ_WAKE,
     NEVER,
     NMI,
+    NOISE_ARM,
     NOISE_DOORBELL,
     NOISE_EXIT,
     NOISE_FAULT,
@@ -24,7 +26,9 @@ from rtsim.engine.constants import (
     NOISE_IRQ,
     NOISE_NMI,
     NOISE_SOFTIRQ,
+    NOISE_TICK,
     NONE,
+    ON_DEMAND,
     PERIODIC,
     RECORDED,
     TR_HARDWARE,
@@ -36,14 +40,9 @@ from rtsim.engine.jobs import add_job
 from rtsim.engine.random import cost, draw, sample_table
 from rtsim.engine.state import State
 from rtsim.kvm import memory, threads, vcpu
+from rtsim.sched import core
 
-__all__ = ["next_arrival", "source_slot", "strike"]
-
-
-@handler
-def source_slot(s: State, source: int) -> int:
-    """Return the calendar slot of the next arrival of `source`."""
-    return 3 * len(s.cpus) + source
+__all__ = ["next_arrival", "strike"]
 
 
 @handler
@@ -56,6 +55,8 @@ def next_arrival(s: State, source: int) -> int:
         if src.interval < 0:
             return src.last
         return src.last + sample_table(s, src.interval, draw(src.arrival_key, src.arrival_gamma, src.n))
+    if src.arrival == ON_DEMAND:
+        return NEVER
     if src.arrival == RECORDED:
         return _next_recorded(s, source)
     if src.arrival == BURSTS and src.burst_left > 0:
@@ -95,7 +96,7 @@ def strike(s: State, source: int) -> None:
     """Let `source` strike now and arm its next arrival."""
     src = s.sources[source]
     duration = _duration(s, source)
-    calendar.arm(s, source_slot(s, source), max(next_arrival(s, source), s.m[0].now))
+    calendar.arm(s, calendar.source_slot(s, source), max(next_arrival(s, source), s.m[0].now))
     trace.record(s, TR_NOISE, src.cpu if src.task < 0 else s.tasks[src.task].cpu, source, duration)
     kind = src.kind
     if kind == NOISE_HARDWARE:
@@ -115,6 +116,12 @@ def strike(s: State, source: int) -> None:
         _exit_to_qemu(s, src.task, duration)
     elif kind == NOISE_DOORBELL:
         threads.ring_doorbell(s, source, duration)
+    elif kind == NOISE_ARM:
+        threads.arm_timer(s, src.task, duration)
+    elif kind == NOISE_TICK:
+        add_job(s, src.task, duration, 0, NONE, 0)
+        interrupts.wake_from_irq(s, src.task)
+        core.remote_tick(s, src.cpu, s.tasks[src.task].cpu)
     elif kind == NOISE_FAULT:
         _miss_page(s, source, duration)
     else:
@@ -138,11 +145,14 @@ def _interrupt(s: State, cpu: int, thread: int, duration: int) -> None:
 
 @handler
 def _stall(s: State, cpu: int, level: int, source: int, duration: int) -> None:
-    """Stop whatever `cpu` does, a guest in it included, for `duration` ns."""
+    """Stop whatever `cpu` does for `duration` ns; an NMI takes a guest out first, the hardware stops it within."""
     trace.record(s, TR_HARDWARE if level == HARDWARE else TR_NMI, cpu, source, duration)
     c = s.cpus[cpu]
-    if c.curr >= 0 and c.level == 0 and s.tasks[c.curr].mode == IN_GUEST:
-        vcpu.freeze(s, s.tasks[c.curr].guest_cpu)
+    if c.curr >= 0 and c.level == BASE and s.tasks[c.curr].mode == IN_GUEST:
+        if level == NMI:
+            vcpu.leave_guest(s, cpu, EXIT_EXTERNAL)
+        else:
+            vcpu.freeze(s, s.tasks[c.curr].guest_cpu)
     execution.enter_level(s, cpu, level, duration)
 
 

@@ -14,7 +14,6 @@ from rtsim.engine.constants import (
     C_SMT,
     C_TIMER_SLACK,
     CAUSES,
-    FULL_SPEED,
     H_LATENCY,
     HARDWARE,
     IDLE,
@@ -113,7 +112,7 @@ def _charge_watches(s: State, cpu: int, stretch: int) -> None:
     while watch >= 0:
         part = min(stretch, s.m[0].now - s.watches[watch].since)
         if part > 0:
-            if s.cpus[cpu].speed != FULL_SPEED:
+            if s.cpus[cpu].speed != s.cpus[cpu].frequency:
                 part -= charge_slowness(s, cpu, watch, part)
             _charge(s, watch, causes.holding_up(s, cpu, watch), part)
         watch = s.watches[watch].next
@@ -125,7 +124,7 @@ def charge_slowness(s: State, cpu: int, watch: int, stretch: int) -> int:
     c = s.cpus[cpu]
     if c.level == HARDWARE or (c.level == BASE and c.bottom in (IDLE, IDLE_EXIT)):
         return 0
-    lost = stretch - stretch * c.speed // FULL_SPEED
+    lost = stretch - stretch * c.speed // c.frequency
     _charge(s, watch, C_SMT, lost)
     return lost
 
@@ -192,7 +191,7 @@ def hand_over(s: State, guest_cpu: int, source: int, target: int) -> None:
         watch = s.cpus[source].watch_head
         while watch >= 0:
             following = s.watches[watch].next
-            if s.tasks[s.watches[watch].task].cpu == guest_cpu:
+            if causes.place(s, s.watches[watch].task) == guest_cpu:
                 detach(s, watch)
                 if target >= 0:
                     attach(s, watch, target)
@@ -200,7 +199,7 @@ def hand_over(s: State, guest_cpu: int, source: int, target: int) -> None:
         return
     for watch in range(len(s.watches)):
         w = s.watches[watch]
-        if w.open == 1 and w.cpu < 0 and s.tasks[w.task].cpu == guest_cpu:
+        if w.open == 1 and w.cpu < 0 and causes.place(s, w.task) == guest_cpu:
             _release(s, watch)
             if target >= 0:
                 attach(s, watch, target)
@@ -219,12 +218,12 @@ def _release(s: State, watch: int) -> None:
 
 @handler
 def follow(s: State, task: int) -> None:
-    """Let the sample of `task`, which has moved to another CPU, be charged there."""
+    """Let the sample of `task`, which waits for another CPU from now on, be charged there."""
     watch = s.tasks[task].watch
     if watch < 0 or s.watches[watch].open == 0:
         return
     _release(s, watch)
-    cpu = _charging_cpu(s, s.tasks[task].cpu)
+    cpu = _charging_cpu(s, causes.place(s, task))
     if cpu >= 0:
         attach(s, watch, cpu)
 
@@ -248,7 +247,7 @@ def open_watch(s: State, task: int, release: int, slack: int) -> None:
     w.since = release + slack
     offset = CAUSES if s.cpus[s.tasks[task].cpu].carrier >= 0 else 0
     _charge(s, watch, C_TIMER_SLACK + offset, slack)
-    cpu = _charging_cpu(s, s.tasks[task].cpu)
+    cpu = _charging_cpu(s, causes.place(s, task))
     if cpu >= 0:
         attach(s, watch, cpu)
 

@@ -1,7 +1,8 @@
 """Threads of one core slow each other down: a CPU works at `speed` while a task has another CPU of its core.
 
 What is left of a stretch is kept as work, at full speed; the calendar holds when it ends at the present speed. Stalls
-by the hardware are not work. A CPU that idles leaves its core to the others, however it idles.
+by the hardware are not work. A CPU that idles leaves its core to the others, however it idles. One that is clocked
+lower than work is given for (`CPU.frequency`) is slower all the time.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ def _speed(s: State, cpu: int) -> int:
     other = s.cpus[cpu].sibling
     while other != cpu:
         if s.cpus[other].busy == 1:
-            return s.kernels[s.cpus[cpu].kernel].smt_speed
+            return s.cpus[cpu].frequency * s.kernels[s.cpus[cpu].kernel].smt_speed // FULL_SPEED
         other = s.cpus[other].sibling
-    return FULL_SPEED
+    return int(s.cpus[cpu].frequency)
 
 
 @handler

@@ -205,5 +205,7 @@ def _expire_soft_timer(s: State, cpu: int) -> bool:
     soft = s.tasks[task].timer_soft
     trace.record(s, TR_TIMER, cpu, task, soft)
     observe.open_watch(s, task, soft, s.m[0].now - soft)
+    if s.tasks[task].cpu != cpu:
+        observe.follow(s, task)
     s.cpus[cpu].softirq_work[VEC_HRTIMER] += core.wake_up(s, task, cpu)
     return True

@@ -15,7 +15,7 @@ __all__ = ["start_tasks"]
 def start_tasks(s: State) -> None:
     """Set everything in motion at the present time."""
     for source in range(len(s.sources)):
-        calendar.arm(s, noise.source_slot(s, source), noise.next_arrival(s, source))
+        calendar.arm(s, calendar.source_slot(s, source), noise.next_arrival(s, source))
     for task in range(len(s.tasks)):
         if s.tasks[task].state == RUNNABLE:
             if s.ops[s.tasks[task].pc].code == OP_START:

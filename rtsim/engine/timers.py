@@ -11,7 +11,7 @@ Under PREEMPT_RT the sleeps of fair tasks are timers of a second, soft base: the
 from __future__ import annotations
 
 from rtsim.engine import calendar
-from rtsim.engine.constants import NEVER, OTHER, PREEMPT_RT
+from rtsim.engine.constants import EXIT_ARM, NEVER, OTHER, PREEMPT_RT
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
 
@@ -75,6 +75,21 @@ def program_clock(s: State, cpu: int) -> None:
     earliest -= advance(s, cpu)
     if calendar.slot_time(s, slot) != earliest:
         calendar.arm(s, slot, max(earliest, s.m[0].now))
+        if c.arm_source >= 0:
+            _tell_emulator(s, cpu)
+        elif c.carrier >= 0:
+            c.exits[EXIT_ARM] += 1
+
+
+@handler
+def _tell_emulator(s: State, cpu: int) -> None:
+    """Let QEMU be told now that the timer of the guest's `cpu` is armed, if it expires before those of the others."""
+    k = s.kernels[s.cpus[cpu].kernel]
+    expiry = next_expiry(s, cpu)
+    for other in range(k.cpu_base, k.cpu_base + k.cpu_count):
+        if other != cpu and next_expiry(s, other) <= expiry:
+            return
+    calendar.arm(s, calendar.source_slot(s, s.cpus[cpu].arm_source), s.m[0].now)
 
 
 @inlined

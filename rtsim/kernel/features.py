@@ -104,6 +104,8 @@ RULES: dict[str, tuple[Since, ...]] = {
     "preempt": (Since(ALWAYS, "voluntary"), Since((7, 2), "lazy")),
     # KVM: halt_poll_ns_shrink; 0 resets the poll time, 2 halves it.
     "halt_poll_shrink": (Since(ALWAYS, 0), Since((6, 12), 2)),
+    # KVM: lapic_timer_advance_ns; lapic_timer_advance, a switch, has taken its place.
+    "timer_advance_in_ns": (Since(ALWAYS, True), Since((6, 12), False)),
 }
 
 _SCALED = ("sched_latency_ns", "min_granularity_ns", "wakeup_granularity_ns", "base_slice_ns")
@@ -148,6 +150,7 @@ class Features:
     throttle_at_user_return: bool
     preempt: str
     halt_poll_shrink: int
+    timer_advance_in_ns: bool
     idle_min_granularity_ns: int = 750 * US
     """CFS; not scaled."""
     sched_nr_latency: int = 8

@@ -74,9 +74,10 @@ def kvm_parameters(kernel: Kernel) -> KvmParameters:
         One of them has a value that the module would refuse.
     """
     loops = _number(kernel, "kvm_intel.ple_gap", 128) > 0
-    advance = _number(kernel, "kvm.lapic_timer_advance_ns", -1)
-    if not _switch(kernel, "kvm.lapic_timer_advance", True):
-        advance = 0
+    if rule("timer_advance_in_ns", kernel.release):
+        advance = _number(kernel, "kvm.lapic_timer_advance_ns", -1)
+    else:
+        advance = -1 if _switch(kernel, "kvm.lapic_timer_advance", True) else 0
     return KvmParameters(
         halt_poll_ns=_number(kernel, "kvm.halt_poll_ns", 200_000),
         halt_poll_ns_grow=_number(kernel, "kvm.halt_poll_ns_grow", 2),

@@ -6,7 +6,7 @@ after one that none would have.
 
 from __future__ import annotations
 
-from rtsim.engine import execution, smt, timers
+from rtsim.engine import execution, observe, smt, timers
 from rtsim.engine.constants import NEVER, NONE, POLLING, SLEEPING, TASK_RUNS
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.state import State
@@ -66,6 +66,7 @@ def end_halt(s: State, task: int) -> None:
     t = s.tasks[task]
     if t.timer_cpu >= 0:
         timers.cancel_timer(s, task)
+        observe.follow(s, task)
     if t.halted_at < 0:
         return
     halted = s.m[0].now - t.halted_at

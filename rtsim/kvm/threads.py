@@ -3,6 +3,7 @@
 Work comes from timers and from outside (profiles), or on demand: the guest tells of a request by writing to a doorbell,
 which KVM turns into a wake-up of the thread (ioeventfd); the thread interrupts the guest when it is done (irqfd).
 Without KVM the emulator thread fires the guest's timers: it kicks the vCPU in the middle of its work, under its lock.
+VCPUs tell it of each timer that they arm, under the lock as well.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from rtsim.engine import interrupts, jobs, mutex, observe, rtsl, samples
 from rtsim.engine.constants import (
     BASE,
+    EXIT_ARM,
     EXIT_DOORBELL,
     EXIT_TIMER,
     H_RESPONSE,
@@ -23,10 +25,10 @@ from rtsim.engine.constants import (
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost, draw, sample_table
 from rtsim.engine.state import State
-from rtsim.kvm import vcpu
+from rtsim.kvm import main_loop, vcpu
 from rtsim.sched import core
 
-__all__ = ["end_job", "interrupt_guest", "ring_doorbell"]
+__all__ = ["arm_timer", "end_job", "interrupt_guest", "ring_doorbell"]
 
 
 @inlined
@@ -65,6 +67,7 @@ def interrupt_guest(s: State, cpu: int, guest_cpu: int, duration: int) -> None:
     t = s.tasks[g.carrier]
     bits = IRQ_TIMER if duration < 0 else IRQ_NOISE
     if duration < 0:
+        observe.account(s, t.cpu)
         t.timer_job = 0
     else:
         g.irq_noise += duration
@@ -92,3 +95,17 @@ def ring_doorbell(s: State, source: int, duration: int) -> None:
     vcpu.leave_guest(s, t.cpu, EXIT_DOORBELL)
     jobs.add_job(s, src.server, duration, src.locked, t.guest_cpu, answer)
     core.try_to_wake_up(s, src.server, t.cpu)
+
+
+@handler
+def arm_timer(s: State, task: int, hold: int) -> None:
+    """Let the vCPU `task`, which has armed the guest's next timer, tell the emulator, under the lock for `hold` ns."""
+    t = s.tasks[task]
+    c = s.cpus[t.cpu]
+    if t.mode == IN_GUEST and c.curr == task and c.level == BASE:
+        t.io_left = hold
+        vcpu.leave_guest(s, t.cpu, EXIT_ARM)
+        return
+    emulator = main_loop.note_armed(s, t.guest_cpu)  # the vCPU has left the guest at the same time
+    if emulator >= 0:
+        interrupts.wake_from_irq(s, emulator)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from rtsim.engine import execution, mutex, observe, rtsl, smt, trace
 from rtsim.engine.constants import (
     BASE,
+    EXIT_ARM,
     EXIT_EPT,
     EXIT_HLT,
     EXIT_IO,
@@ -34,7 +35,8 @@ from rtsim.engine.constants import (
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
-from rtsim.kvm import halt, kick, lapic, memory, ple
+from rtsim.kvm import halt, kick, lapic, main_loop, memory, ple
+from rtsim.sched import core
 
 __all__ = ["end_stretch", "freeze", "leave_guest", "proceed", "thaw"]
 
@@ -56,6 +58,7 @@ def thaw(s: State, guest_cpu: int) -> None:
     g.executing = 1
     g.since = s.m[0].now
     g.speed = s.cpus[s.tasks[g.carrier].cpu].speed
+    g.frequency = s.cpus[s.tasks[g.carrier].cpu].frequency
     if g.level == BASE:
         rtsl.end_interruption(s, guest_cpu)
     execution.resume(s, guest_cpu)
@@ -73,6 +76,7 @@ def leave_guest(s: State, cpu: int, reason: int) -> None:
     execution.begin_base(s, cpu, TASK_RUNS, work)
     t.mode = VM_EXIT
     t.exit_reason = reason
+    s.cpus[t.guest_cpu].exits[reason] += 1
 
 
 @handler
@@ -107,7 +111,7 @@ def _serve_exit(s: State, cpu: int) -> None:
     """Do what the vCPU on `cpu` has left the guest for, or note what it needs for that."""
     t = s.tasks[s.cpus[cpu].curr]
     t.mode = IN_HOST
-    if t.exit_reason == EXIT_IO:
+    if t.exit_reason in (EXIT_IO, EXIT_ARM):
         t.mode = WANTS_LOCK
     elif t.exit_reason == EXIT_EPT:
         t.mode = NEEDS_PAGE
@@ -115,6 +119,13 @@ def _serve_exit(s: State, cpu: int) -> None:
         ple.on_spin(s, cpu)
     elif t.exit_reason == EXIT_KICK:
         kick.kick_vcpu(s, cpu)
+
+
+@handler
+def _tell_main_loop(s: State, cpu: int) -> None:
+    emulator = main_loop.note_armed(s, s.tasks[s.cpus[cpu].curr].guest_cpu)
+    if emulator >= 0:
+        core.try_to_wake_up(s, emulator, cpu)
 
 
 @handler
@@ -144,6 +155,8 @@ def proceed(s: State, cpu: int) -> bool:
             return False
         execution.begin_base(s, cpu, TASK_RUNS, t.io_left)
         t.mode = IN_QEMU
+        if t.exit_reason == EXIT_ARM:
+            _tell_main_loop(s, cpu)
         return True
     if t.mode >= NEEDS_PAGE:
         if t.mode == NEEDS_PAGE:

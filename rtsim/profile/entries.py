@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -221,7 +222,7 @@ class Arrival(StrictModel):
         entry = self.periodic.jitter if self.periodic else None
         return entry.distribution() if entry else None
 
-    def slowed(self, factor: int) -> Arrival:
+    def slowed(self, factor: Fraction | int) -> Arrival:
         """Return the Poisson process with `factor` times fewer arrivals."""
         assert self.poisson is not None
         return Arrival(poisson=Poisson(rate=self.poisson.rate / factor))

@@ -166,6 +166,10 @@ class Costs(StrictModel):
     """Share of the kernel's steps that is spent waiting for memory: what remote or contended memory makes longer."""
     bql_release: CostEntry = Field(default_factory=_nothing)
     """What it computes then, until it frees the lock."""
+    bql_arm: CostEntry = Field(default_factory=_nothing)
+    """What a vCPU without KVM computes, under the lock, to arm a timer."""
+    bql_rearm: CostEntry = Field(default_factory=_nothing)
+    """What the emulator thread computes for that, under the lock: when the next timer is to fire."""
     schedule: CostEntry = Field(default_factory=_nothing)
     """From the end of an interrupt, or from blocking, to sched_switch."""
     preempt_fair: CostEntry = Field(default_factory=_nothing)
@@ -276,8 +280,9 @@ class NoiseSource(StrictModel):
         return self.arrival.rate_hz() * self.duration.distribution().mean_ns / 1e9
 
 
-GuestThread = Literal["emulator", "iothread", "vhost"]
-"""Threads of a guest's process that serve requests: QEMU's main loop, an iothread, and vhost-net's of the kernel."""
+GuestThread = Literal["emulator", "iothread", "vhost", "worker"]
+"""Threads of a guest's process that serve requests: QEMU's main loop, an iothread, vhost-net's of the kernel, and one
+of QEMU's pool for what would block (files, VNC's encoding)."""
 
 
 class WorkItem(StrictModel):
@@ -405,9 +410,9 @@ class Profile(StrictModel):
         """Return the noise sources of a guest's kernel with the guest CPUs they strike (see `placed`)."""
         return placed(self.guest_noise, isolation, n_cpus)
 
-    def uses_vhost(self) -> bool:
-        """Return whether a vhost thread has anything to do."""
-        return "vhost" in {*(item.thread for item in self.emulator), *(request.thread for request in self.requests)}
+    def guest_threads(self) -> frozenset[str]:
+        """Return which threads of a guest's process have anything to do, of `GuestThread`."""
+        return frozenset((*(item.thread for item in self.emulator), *(request.thread for request in self.requests)))
 
     def _repr_html_(self) -> str:
         rows = "".join(

@@ -106,7 +106,8 @@ class _Assembler:
             **host_fields(self.host.kernel),
         )
         for cpu in ids:
-            self.rows.add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu)
+            frequency = self.host.frequencies.get(cpu, 1.0)
+            self.rows.add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu, frequency=frequency)
         for core in {self.host.topology.siblings(cpu) for cpu in ids}:
             self.builder.core(sorted(core))
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())
@@ -185,7 +186,7 @@ class _Assembler:
         early = vcpu_fields(self.host.kernel, guest.model.timer_delivery)
         for thread in guest.vcpu_threads():
             self._add_thread(guest, thread, self.builder.vcpu, lock, **early)
-        for thread in guest.other_threads(vhost=self.host.profile.uses_vhost()):
+        for thread in guest.other_threads(self.host.profile.guest_threads()):
             self._add_thread(guest, thread, self.builder.server, lock)
 
     def _add_thread(self, guest: Guest, thread: GuestThread, add: Callable[..., int], lock: int, **fields: Any) -> None:
@@ -236,6 +237,7 @@ class _Assembler:
             fields["timer_task"] = self.tasks[f"{guest.name}/emulator"]
             fields["timer_work"] = self.rows.table(costs.bql_hold)
             fields["lock_release"] = self.rows.table(costs.bql_release)
+            fields["timer_rearm"] = self.rows.table(costs.bql_rearm)
         return fields
 
     # ---- observation ----------------------------------------------------------------------------------------

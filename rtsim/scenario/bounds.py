@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Names
 from rtsim.engine.random import TABLE_SIZE
@@ -108,11 +110,11 @@ def _parts(s: State, cpu: int) -> RtslParts:
 
 
 def _at_worst(s: State, cpu: int, work_ns: int) -> int:
-    """Return how long `work_ns` take at most on `cpu`: while its siblings are busy, if it has any."""
-    row = cpu if s.cpus[cpu]["carrier"] < 0 else int(s.tasks[s.cpus[cpu]["carrier"]]["cpu"])
-    hosts = s.cpus[: s.m[0]["n_host_cpus"]]
-    alone = s.cpus[row]["sibling"] < 0 if row == cpu else (hosts["sibling"] < 0).all()
-    return work_ns if alone else -(-work_ns * es.FULL_SPEED // int(s.kernels[hosts[0]["kernel"]]["smt_speed"]))
+    """Return how long `work_ns` take at most on `cpu`, a guest's on any of the host's: while siblings are busy."""
+    hosts = s.cpus[: s.m[0]["n_host_cpus"]] if s.cpus[cpu]["carrier"] >= 0 else s.cpus[[cpu]]
+    smt_speed = s.kernels[hosts["kernel"]]["smt_speed"]
+    speeds = np.where(hosts["sibling"] < 0, hosts["frequency"], hosts["frequency"] * smt_speed // es.FULL_SPEED)
+    return -(-work_ns * es.FULL_SPEED // int(speeds.min()))
 
 
 def buckets_of(s: State, cpu: int) -> list[Bucket]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rtsim.inputs.cpulist import format_cpulist
 from rtsim.inputs.units import format_ns
 from rtsim.kernel.classes import Verdict
+from rtsim.kernel.doubts import kernel_doubts
 from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY
 from rtsim.scenario.cpu_sources import CpuSource, HostTask, is_threaded
 
@@ -33,6 +34,7 @@ def cpu_warnings(
         yield from _starved(policy, priority, seen)
     yield from _slack(host, realtime=realtime)
     yield from host.replay.noise.warnings if host.replay else ()
+    yield from kernel_doubts(host.kernel)
 
 
 def _isolation(host: Host, cpu: int) -> Iterator[str]:

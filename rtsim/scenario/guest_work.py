@@ -37,6 +37,7 @@ def add_guest_work(
     work.add_emulator()
     work.add_exits()
     work.add_requests()
+    work.add_armed_timers(kernel)
     work.add_memory_faults(host)
     add_migration(rows, guest, host, tasks)
 
@@ -78,6 +79,15 @@ class _GuestWork:
                     duration=self.rows.table(request.duration), answer=self.rows.table(request.interrupt),
                     **self.rows.arrival(name, request.arrival),
                 )  # fmt: skip
+
+    def add_armed_timers(self, kernel: int) -> None:
+        """Add what a vCPU does in QEMU to arm a timer, where KVM does not keep those."""
+        if self.guest.model.timer_delivery != "emulator":
+            return
+        builder, hold = self.rows.builder, self.rows.table(self.rows.profile.costs.bql_arm)
+        first = builder.kernels[kernel]["cpu_base"]
+        for vcpu in range(self.guest.placement.vcpus):
+            builder.emulated_timer(f"{self.guest.name}/vcpu{vcpu}/timer", first + vcpu, hold=hold)
 
     def add_memory_faults(self, host: Host) -> None:
         """Add the page faults of the guest on `host`."""

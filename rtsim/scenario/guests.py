@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class GuestThread:
     """A thread of a guest's process on the host."""
 
     name: str
-    """``vcpu0``, ``emulator``, ``iothread1``, ``vhost``."""
+    """``vcpu0``, ``emulator``, ``iothread1``, ``vhost``, ``worker``."""
     policy: str
     priority: int
     cpus: tuple[int, ...]
@@ -63,11 +63,11 @@ class Guest:
             cpus = self.placement.vcpu_pins.get(vcpu, ())
             yield GuestThread(f"vcpu{vcpu}", *self.schedule(vcpu), cpus, f"vcpupin {vcpu}", f"vcpu{vcpu}")
 
-    def other_threads(self, *, vhost: bool) -> Iterator[GuestThread]:
-        """Yield the emulator thread and iothreads, and with `vhost` the thread that the kernel runs for its network.
+    def other_threads(self, working: Collection[str]) -> Iterator[GuestThread]:
+        """Yield the emulator thread and iothreads, and those of the threads vhost and worker that are `working`.
 
-        That one inherits cgroup and affinity of the emulator thread, which opens the device (``vhost_worker_create``).
-        So does the thread of a migration, which the emulator thread starts.
+        The kernel's vhost thread inherits cgroup and affinity of the emulator thread, which opens the device
+        (``vhost_worker_create``). So do QEMU's workers and the thread of a migration, which the emulator thread starts.
         """
         placement = self.placement
         emulator = placement.emulator_cpus or placement.floating_cpus or ()
@@ -75,10 +75,10 @@ class Guest:
         for number, cpus in sorted(placement.iothreads.items()):
             name = f"iothread{number}"
             yield GuestThread(name, "other", 0, cpus, f"iothreadpin {number}", name)
-        if vhost:
-            yield GuestThread("vhost", "other", 0, emulator, "emulatorpin", "emulator")
-        if self.model.migration is not None:
-            yield GuestThread("migration", "other", 0, emulator, "emulatorpin", "emulator")
+        migration = {"migration"} if self.model.migration is not None else set()
+        for name in ("vhost", "worker", "migration"):
+            if name in {*working, *migration}:
+                yield GuestThread(name, "other", 0, emulator, "emulatorpin", "emulator")
 
     def measured_vcpus(self) -> tuple[int, ...]:
         """Return the vCPUs that measuring programs run on by default: the realtime ones, or all without any."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rtsim.inputs.cpulist import format_cpulist
 from rtsim.inputs.errors import InputError
 from rtsim.kernel import Isolation, Kernel, Masks, partitions_of
 from rtsim.kernel.devices import InterruptSource, interrupt_rates, read_interrupts, read_irq_affinity
@@ -55,6 +56,8 @@ class Host:
     interrupts: tuple[InterruptSource, ...] = ()
     """Measured interrupts; empty: not measured."""
     memory: MemoryModel = field(default_factory=MemoryModel)
+    frequencies: Mapping[int, float] = field(default_factory=dict)
+    """Of CPUs that run at another frequency than work is given for: its share of that."""
     replay: Replay | None = None
     """A recording that takes the place of noise."""
 
@@ -85,6 +88,7 @@ class Host:
             thread_rules=tuned.threads if tuned else (),
             interrupts=_interrupts(model.interrupts, folder) if model.interrupts else (),
             memory=model.memory,
+            frequencies=_frequencies(model.frequency, topology, f"{source}: host.frequency"),
             replay=Replay.of(model.replay, folder, topology.cpu_ids, kernel, profile, source) if model.replay else None,
         )
 
@@ -186,6 +190,18 @@ def _with_cpusets(masks: Masks, model: HostModel, kernel: Kernel, topology: Topo
         series=kernel.release.series, source=source,
     )  # fmt: skip
     return replace(masks, cpusets=cpusets)
+
+
+def _frequencies(model: Mapping[tuple[int, ...], float], topology: Topology, place: str) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for cpus, share in model.items():
+        for cpu in cpus:
+            if cpu not in topology.cpu_ids:
+                raise InputError(place, "", f"expected CPUs of {format_cpulist(topology.cpu_ids)}, found {cpu}")
+            if cpu in found:
+                raise InputError(place, "", f"expected each CPU once, found {cpu} twice")
+            found[cpu] = share
+    return found
 
 
 def _interrupts(model: InterruptsModel, folder: Path) -> tuple[InterruptSource, ...]:

@@ -27,7 +27,7 @@ def host_tasks(scenario: Scenario, host: Host) -> tuple[HostTask, ...]:
             HostTask(
                 f"{guest.name}/{thread.name}", thread.policy, thread.priority, frozenset(thread.cpus or everywhere)
             )
-            for thread in (*guest.vcpu_threads(), *guest.other_threads(vhost=host.profile.uses_vhost()))
+            for thread in (*guest.vcpu_threads(), *guest.other_threads(host.profile.guest_threads()))
         ]
     for name, task in scenario.model.workload.tasks.items():
         policy = task.effective_policy(scenario.model.workload.settings.default_policy)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 from rtsim.nova import Placement
 from rtsim.profile import Arrival, CostEntry, MemoryFault
@@ -28,6 +29,8 @@ from rtsim.scenario.host import Host
 __all__ = ["VcpuFault", "contention", "faults_of", "remote_share", "slowdown"]
 
 SMALL_KIB, THP_KIB = 4, 2048
+COMMITTED = Fraction(6, 5)
+"""How full the memory is for which profiles give the rate of pages that are read from swap."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,16 @@ def _of_vcpu(placement: Placement, host: Host, vcpu: int, fault: MemoryFault) ->
         return None
     # khugepaged holds the lock that the fault needs while it copies; a hint fault only puts the page back
     cost = {"collapse": costs.huge, "numa_hint": None, "ksm": costs.small, "swap": costs.swap}[fault.reason]
-    return VcpuFault(vcpu, fault, fault.arrival, cost)
+    arrival = fault.arrival.slowed(1 / _swapping(host)) if fault.reason == "swap" else fault.arrival
+    return VcpuFault(vcpu, fault, arrival, cost)
+
+
+def _swapping(host: Host) -> Fraction:
+    """Return how often a page is found swapped out, over how often it is at `COMMITTED`.
+
+    Of the pages in use a share of ``1 - 1 / committed`` does not fit; each is as likely to be used next as any other.
+    """
+    return (1 - 1 / Fraction(host.memory.committed)) / (1 - 1 / COMMITTED)
 
 
 def _huge_page_kib(placement: Placement, vcpu: int) -> int | None:

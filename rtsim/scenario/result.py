@@ -62,6 +62,9 @@ class TaskResult:
     worst: tuple[WorstSample, ...]
     cpu_times_ns: Mapping[int, int] = field(default_factory=dict)
     """Of a host's task that may use several CPUs: its time on each."""
+    exits: Mapping[str, int] = field(default_factory=dict)
+    """How often a vCPU left guest mode, by reason: those of ``vm_exit`` in a profile, ``arm`` for programming its timer
+    and ``ipi`` for interrupting another vCPU."""
 
     @property
     def latency(self) -> LogLinearHistogram:
@@ -80,6 +83,7 @@ class TaskResult:
                 causes_ns=_added(result.causes_ns, other.causes_ns),
                 worst=tuple(worst),
                 cpu_times_ns=_added(result.cpu_times_ns, other.cpu_times_ns),
+                exits=_added(result.exits, other.exits),
                 **{name: getattr(result, name) + getattr(other, name) for name in COUNTS},
             )
         return result
@@ -100,6 +104,7 @@ class TaskResult:
             "switches_involuntary": self.switches_involuntary,
             "migrations": self.migrations,
             "run_delay_ns": self.run_delay_ns,
+            "exits": dict(self.exits),
             "causes_ns": dict(self.causes_ns),
             "worst": [sample.to_json() for sample in self.worst],
         }

@@ -19,6 +19,7 @@ from rtsim.engine.constants import (
     NOISE_NMI,
     NOISE_SOFTIRQ,
     NOISE_THREAD,
+    NOISE_TICK,
     NONE,
     OTHER,
 )
@@ -27,6 +28,7 @@ from rtsim.kernel import Isolation, Kernel
 from rtsim.kernel.features import rule
 from rtsim.kernel.kthreads import IRQ_THREAD_PRIORITY
 from rtsim.kernel.softirqs import SOFTIRQ_VECTORS, softirq_threads
+from rtsim.kernel.timer_wheel import wheel_delay
 from rtsim.profile import Arrival, DistributionEntry, IdleEntry, NoiseSource, Profile
 from rtsim.scenario.host import is_of_ticks
 from rtsim.scenario.replay import PlacedSource
@@ -35,8 +37,7 @@ from rtsim.workload.policies import POLICIES
 
 __all__ = ["Rows"]
 
-REMOTE_TICK_NS = 1_000_000_000
-EXITS = ("timer", "hlt", "external", "io", "ept", "doorbell", "pause", "kick")
+EXITS = ("timer", "hlt", "external", "io", "ept", "doorbell", "pause", "kick", "io")
 
 NOISE_KINDS = {
     "hardware": NOISE_HARDWARE, "nmi": NOISE_NMI, "irq": NOISE_IRQ, "softirq": NOISE_SOFTIRQ,
@@ -93,13 +94,15 @@ class Rows:
         return self.builder.table(quantiles if slower == 1.0 else np.rint(quantiles * slower))
 
     def add_cpu(
-        self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = NONE
-    ) -> None:
+        self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = NONE,
+        frequency: float = 1.0,
+    ) -> None:  # fmt: skip
         """Add a CPU; ``skew_tick`` spreads the ticks over half their period."""
         skew = kernel.tick_ns // 2 // len(isolation.cpus) * cpu if kernel.command_line.skew_tick else 0
         self.builder.cpu(
             f"{level}/cpu{cpu}", row, carrier=carrier, nohz_full=cpu in isolation.nohz_full,
             isolated=cpu in isolation.domain, root_domain=isolation.root_domain_of(cpu), tick_offset_ns=skew,
+            frequency=frequency,
         )  # fmt: skip
 
     def add_kernel_threads(self, level: str, row: int, kernel: Kernel, isolation: Isolation) -> None:
@@ -112,18 +115,20 @@ class Rows:
                     vectors=vectors,
                 )  # fmt: skip
         if isolation.nohz_full and rule("remote_tick", kernel.release):
-            self._add_remote_ticks(level, row, isolation)
+            self._add_remote_ticks(level, row, kernel, isolation)
 
-    def _add_remote_ticks(self, level: str, row: int, isolation: Isolation) -> None:
-        """Add the work that looks after the scheduler of each nohz_full CPU once a second (sched_tick_remote)."""
+    def _add_remote_ticks(self, level: str, row: int, kernel: Kernel, isolation: Isolation) -> None:
+        """Add the work that looks after the scheduler of each nohz_full CPU about once a second (sched_tick_remote)."""
         name = f"{level}/thread/tick-remote"
         work = self.table(self.profile.costs.tick)
+        base = self.builder.kernels[row]["cpu_base"]
         worker = self.builder.server(name, row, isolation.kthread_cpus, OTHER, 0, kthread=1)
+        period = wheel_delay(kernel.hz) * kernel.tick_ns
         for cpu in sorted(isolation.nohz_full):
             own = f"{name}/{cpu}"
             self.builder.source(
-                own, NOISE_THREAD, task=worker, duration=work, period_ns=REMOTE_TICK_NS,
-                phase_ns=self._phase(own, "random", REMOTE_TICK_NS),
+                own, NOISE_TICK, task=worker, cpu=base + cpu, duration=work, period_ns=period,
+                phase_ns=self._phase(own, "random", period),
             )  # fmt: skip
 
     def add_noise(self, level: str, row: int, kernel: Kernel, source: NoiseSource, cpus: tuple[int, ...]) -> None:

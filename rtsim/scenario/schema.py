@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -132,6 +132,9 @@ class MemoryModel(StrictModel):
     """Share of the memory bandwidth that programs other than the measured ones use."""
 
 
+FrequencyShare = Annotated[float, Field(ge=0.1, le=4)]
+
+
 class HostModel(StrictModel):
     """One compute node."""
 
@@ -144,6 +147,8 @@ class HostModel(StrictModel):
     cgroups: Literal["libvirt", "flat"] = "libvirt"
     """Of guests' threads: as libvirt makes them (``/machine.slice/NAME.scope/libvirt/vcpu0``), or none."""
     memory: MemoryModel = MemoryModel()
+    frequency: dict[Cpus, FrequencyShare] = Field(default_factory=dict)
+    """At what share of the frequency that its work and costs are given for a CPU runs, where that is another."""
     profile: str = "tuned"
     profile_overrides: dict[str, Any] = Field(default_factory=dict)
     nova: dict[str, Any] = Field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -11,10 +11,11 @@ import simpy
 
 from rtsim.engine import trace
 from rtsim.engine.clock import ready, run_until
-from rtsim.engine.constants import WORST_SAMPLES
+from rtsim.engine.constants import EXIT_NAMES, WORST_SAMPLES
 from rtsim.engine.simpy_clock import SimpyHost
 from rtsim.engine.state import State
 from rtsim.inputs.errors import RtsimError
+from rtsim.kernel.doubts import kernel_doubts
 from rtsim.measure.histogram import LogLinearHistogram
 from rtsim.scenario.assemble import Assembly, assemble, pins_of
 from rtsim.scenario.bounds import Bound, bounds_of, largest
@@ -105,6 +106,7 @@ def _counters(assembly: Assembly) -> Counters:
         **{name: np.array(s.cpus[name]) for name in BUCKETS},
         **{name: np.array(s.tasks[name]) for name in TASK_COUNTS},
         "charged": _charged(s),
+        "exits": np.array(s.cpus["exits"]),
         "cpu_times": _cpu_times(s),
     }
 
@@ -156,8 +158,17 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
     data = {key: value for key, value in scenario.data.items() if key != "variants"}
     return Result(
         version("rtsim"), data, tasks, cpus, guests, assembly.duration_ns, int(m["events"]), int(m["lost_jobs"]),
-        _bounds(assembly), assembly.host.replay.noise.warnings if assembly.host.replay else (),
+        _bounds(assembly), tuple(_warnings(assembly)),
     )  # fmt: skip
+
+
+def _warnings(assembly: Assembly) -> Iterator[str]:
+    """Yield what makes the input doubtful."""
+    if assembly.host.replay:
+        yield from assembly.host.replay.noise.warnings
+    kernels = {"host": assembly.host.kernel, **{guest.name: guest.kernel for guest in assembly.guests}}
+    for name, kernel in kernels.items():
+        yield from (f"{name}: {doubt}" for doubt in kernel_doubts(kernel))
 
 
 def _bounds(assembly: Assembly) -> dict[str, Bound]:
@@ -189,9 +200,18 @@ def _task(
         migrations=counts["migrations"],
         run_delay_ns=counts["run_delay"],
         cpu_times_ns=_by_cpu(times, int(task["times_row"])),
+        exits=_exits(s, int(task["guest_cpu"]), before),
         causes_ns=_causes(assembly, s.cause_totals[watch]) if told else {},
         worst=_worst(assembly, watch) if told else (),
     )
+
+
+def _exits(s: State, guest_cpu: int, before: Counters) -> dict[str, int]:
+    """Return how often the vCPU that carries `guest_cpu` left guest mode, by the reasons that it did for."""
+    if guest_cpu < 0:
+        return {}
+    counts = s.cpus["exits"][guest_cpu] - before["exits"][guest_cpu]
+    return {name: int(count) for name, count in zip(EXIT_NAMES, counts, strict=True) if count}
 
 
 def _by_cpu(times: np.ndarray[Any, Any], row: int) -> dict[int, int]:

@@ -27,6 +27,7 @@ PHRASES = {
     "memory": "the host looked for pages of the guest",
     "smt": "another thread of the core slowed it down",
     "spinlock": "a spinlock was waited for",
+    "throttled": "the CPU idled, as the task had used up its run time",
 }
 
 Record = tuple[int, int, int, int, int]

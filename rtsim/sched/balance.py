@@ -22,7 +22,7 @@ from rtsim.sched.cpus import (
     sched_idle_cpu,
 )
 from rtsim.sched.group_stats import considered
-from rtsim.sched.pelt import update_queue
+from rtsim.sched.pelt import update_blocked
 
 __all__ = ["age_newidle_cost", "balance_interval", "load_balance", "push_active", "rebalance_domains"]
 
@@ -281,7 +281,7 @@ def rebalance_domains(s: State, cpu: int, idle: int) -> None:
     aged = False
     cost = 0
     following = now + 60 * SECOND_NS // s.kernels[s.cpus[cpu].kernel].tick_ns
-    update_queue(s, cpu, True)
+    update_blocked(s, cpu)
     domain = s.cpus[cpu].domain
     while domain >= 0:
         d = s.domains[domain]

@@ -6,6 +6,7 @@ from rtsim.engine import trace
 from rtsim.engine.constants import (
     DEADLINE,
     FIFO,
+    NEVER,
     NONE,
     NOT_IDLE,
     OTHER,
@@ -179,6 +180,16 @@ def task_tick(s: State, cpu: int) -> None:
     if cpus.is_balanced(s, cpu):
         pelt.update_rt(s, cpu, cpus.runs_realtime(s, cpu))
         nohz.trigger_load_balance(s, cpu)
+
+
+@handler
+def remote_tick(s: State, cpu: int, here: int) -> None:
+    """Let the scheduler of `cpu`, whose tick has stopped, see how long its task runs (sched_tick_remote, on `here`)."""
+    if s.cpus[cpu].tick_at != NEVER or s.cpus[cpu].curr < 0:
+        return
+    s.m[0].here = here
+    resched.update_rq_clock(s, cpu)
+    classes.task_tick(s, cpu)
 
 
 @handler

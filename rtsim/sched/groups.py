@@ -11,8 +11,6 @@ from rtsim.sched.entity import LEAST_SHARES, dequeue_timeline, divide, enqueue_t
 
 __all__ = ["group_weight", "reweight_entity", "update_cfs_group", "update_load_avg"]
 
-TELL_EVERY_NS = 1_000_000
-
 
 @handler
 def update_load_avg(s: State, entity: int) -> None:
@@ -32,14 +30,7 @@ def update_load_avg(s: State, entity: int) -> None:
     if q.group < 0 or s.groups[q.group].spread == 0:
         return
     pelt.update_queue(s, queue, False)
-    clock = s.cpus[q.cpu].clock
-    if k.fair != CFS and clock - q.load_told < TELL_EVERY_NS:
-        return
-    delta = q.load_avg - q.load_contrib
-    if abs(delta) > q.load_contrib // 64:
-        s.groups[q.group].load_avg += delta
-        q.load_contrib = q.load_avg
-        q.load_told = clock
+    pelt.publish_load(s, queue)
 
 
 @handler

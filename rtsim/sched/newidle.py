@@ -10,7 +10,7 @@ from rtsim.engine.random import draw
 from rtsim.engine.state import State
 from rtsim.sched.balance import balance_interval, load_balance
 from rtsim.sched.cpus import jiffies
-from rtsim.sched.pelt import update_queue
+from rtsim.sched.pelt import update_blocked
 
 __all__ = ["newidle_balance"]
 
@@ -46,7 +46,7 @@ def _search(s: State, cpu: int, following: int) -> int:
     d = s.domains[domain]
     if k.overload == 0 or c.avg_idle < d.newidle_cost:
         return min(following, d.last_balance + balance_interval(s, domain, False))
-    update_queue(s, cpu, True)
+    update_blocked(s, cpu)
     spent = 0
     while domain >= 0:
         d = s.domains[domain]

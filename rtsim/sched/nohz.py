@@ -18,7 +18,7 @@ from rtsim.engine.state import State
 from rtsim.sched import resched
 from rtsim.sched.balance import rebalance_domains
 from rtsim.sched.cpus import CAPACITY, capacity_of, idle_cpu, jiffies
-from rtsim.sched.pelt import update_queue
+from rtsim.sched.pelt import update_blocked
 
 __all__ = ["enter_idle", "nohz_idle_balance", "trigger_load_balance"]
 
@@ -192,5 +192,5 @@ def _age(s: State, cpu: int, now: int) -> None:
         return
     c.blocked_updated = now
     resched.update_rq_clock(s, cpu)
-    update_queue(s, cpu, True)
+    update_blocked(s, cpu)
     c.has_blocked = int(s.cfs_rqs[cpu].load_avg + s.cfs_rqs[cpu].util_avg > 0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtsim.engine.constants import CFS
 from rtsim.engine.jit import handler
 from rtsim.engine.state import State
 from rtsim.sched.entity import scaled_down
@@ -19,8 +20,10 @@ __all__ = [
     "attach",
     "decay_load",
     "detach",
+    "publish_load",
     "reweight",
     "task_h_load",
+    "update_blocked",
     "update_entity",
     "update_queue",
     "update_rt",
@@ -30,6 +33,7 @@ LOAD_AVG_PERIOD = 32
 LOAD_AVG_MAX = 47742
 MIN_DIVIDER = LOAD_AVG_MAX - 1024
 CAPACITY_SHIFT = 10
+TELL_EVERY_NS = 1_000_000
 
 # (2**32 - 1) * y**n with y**32 = 1/2, rounded down, as the kernel's table has it
 _INVERSE = np.array([int((2**32 - 1) * 0.5 ** (n / 32)) for n in range(LOAD_AVG_PERIOD)], dtype=np.int64)
@@ -133,17 +137,77 @@ def _shift(s: State, queue: int, load: int, runnable: int, util: int) -> None:
 
 @handler
 def _shift_hierarchy(s: State, task: int, sign: int) -> None:
-    """Add the averages of `task` to its queue and to those above, its load by what the groups weigh there."""
+    """Add the averages of `task` to its queue, and let the groups above follow (propagate_entity_load_avg)."""
     e = s.entities[task]
-    load, queue = e.load_avg, e.queue
+    load, queue = sign * e.load_avg, e.queue
     while True:
         update_queue(s, queue, True)
-        group, total = s.cfs_rqs[queue].entity, s.cfs_rqs[queue].load_avg
-        _shift(s, queue, sign * load, sign * e.runnable_avg, sign * e.util_avg)
+        _shift(s, queue, load, sign * e.runnable_avg, sign * e.util_avg)
+        publish_load(s, queue)
+        group = s.cfs_rqs[queue].entity
         if group < 0:
             return
-        load = load * s.entities[group].load_avg // (total + 1)
+        load = _follow(s, group, sign * e.load_sum)
         queue = s.entities[group].queue
+
+
+@handler
+def _follow(s: State, entity: int, runnable_sum: int) -> int:
+    """Let a group's `entity` follow its queue, which a task of `runnable_sum` joins, or leaves if that is negative.
+
+    Returns
+    -------
+    How its load average changes (update_tg_cfs_load).
+    """
+    update_entity(s, entity)
+    e = s.entities[entity]
+    q = s.cfs_rqs[e.my_q]
+    divider = MIN_DIVIDER + e.period_contrib
+    e.util_avg = q.util_avg
+    e.util_sum = e.util_avg * divider
+    if runnable_sum >= 0:
+        runnable_sum = min(runnable_sum + e.load_sum, divider)
+    else:  # as if all tasks that are left were runnable equally long
+        weight = scaled_down(q.load)
+        runnable_sum = min(e.load_sum, q.load_sum // weight if weight > 0 else 0)
+    before = e.load_avg
+    e.load_sum = max(runnable_sum, e.util_sum >> CAPACITY_SHIFT)
+    e.load_avg = e.weight * e.load_sum // divider
+    return int(e.load_avg - before)
+
+
+@handler
+def publish_load(s: State, queue: int) -> None:
+    """Let the other CPUs know the load of a group's `queue` when that has moved by 1/64 (update_tg_load_avg)."""
+    q = s.cfs_rqs[queue]
+    if q.group < 0 or s.groups[q.group].spread == 0:
+        return
+    c = s.cpus[q.cpu]
+    if s.kernels[c.kernel].fair != CFS and c.clock - q.load_told < TELL_EVERY_NS:
+        return
+    delta = q.load_avg - q.load_contrib
+    if abs(delta) > q.load_contrib // 64:
+        s.groups[q.group].load_avg += delta
+        q.load_contrib = q.load_avg
+        q.load_told = c.clock
+
+
+@handler
+def update_blocked(s: State, cpu: int) -> None:
+    """Age what is left on `cpu` of tasks that sleep or have gone, in groups from below (update_blocked_averages)."""
+    base = s.kernels[s.cpus[cpu].kernel].cpu_base
+    for group in range(len(s.groups) - 1, -1, -1):
+        g = s.groups[group]
+        if g.spread == 0 or g.kernel != s.cpus[cpu].kernel:
+            continue
+        queue = g.first_queue + cpu - base
+        q = s.cfs_rqs[queue]
+        if q.load_sum == 0 and q.load_contrib == 0:
+            continue
+        update_queue(s, queue, True)
+        publish_load(s, queue)
+        update_entity(s, q.entity)
+    update_queue(s, cpu, True)
 
 
 @handler

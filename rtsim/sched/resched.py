@@ -6,8 +6,8 @@ on with the wake-up's reading, so the switch that follows is charged to the woke
 
 from __future__ import annotations
 
-from rtsim.engine import calendar, idle
-from rtsim.engine.constants import IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY
+from rtsim.engine import calendar, idle, observe
+from rtsim.engine.constants import EXIT_IPI, IDLE, NEVER, PREEMPT_LAZY, RESCHED, RESCHED_LAZY
 from rtsim.engine.jit import handler, inlined
 from rtsim.engine.random import cost
 from rtsim.engine.state import State
@@ -42,6 +42,8 @@ def send_ipi(s: State, cpu: int) -> None:
     if c.bottom != IDLE or not idle.polls(s, cpu):
         arrival += cost(s, cpu, s.kernels[c.kernel].ipi)
         c.paie = max(c.paie, arrival - s.m[0].now)
+        if c.carrier >= 0 and s.m[0].here >= 0:
+            s.cpus[s.m[0].here].exits[EXIT_IPI] += 1
     calendar.arm(s, ipi_slot(s, cpu), arrival)
 
 
@@ -51,6 +53,8 @@ def resched_curr(s: State, cpu: int) -> None:
     c = s.cpus[cpu]
     if c.need_resched == RESCHED:
         return
+    if c.bottom == IDLE:  # why it has idled, is seen by what comes now
+        observe.account(s, cpu)
     c.need_resched = RESCHED
     if cpu != s.m[0].here:
         send_ipi(s, cpu)

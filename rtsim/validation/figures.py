@@ -83,7 +83,7 @@ def predict(recording: Recording, case: Case, scenario: Mapping[str, Any], resul
     found: dict[tuple[str, str], float | None] = {}
     for rule in rules_of(recording):
         for task in _tasks(case):
-            if all(_measured(rule, case, repetition, task) is None for repetition in case.repetitions):
+            if all(rule.measured(case, repetition, task) is None for repetition in case.repetitions):
                 continue
             start_ns = 0 if task == CYCLICTEST else start_us(case, scenario, task) * US
             found[task, rule.name] = rule.predicted(result, task, result.duration_ns - start_ns)
@@ -95,7 +95,7 @@ def figures(recording: Recording, case: Case, runs: Sequence[Predictions]) -> li
     found = []
     for task in _tasks(case):
         for rule in rules_of(recording):
-            values = [_measured(rule, case, repetition, task) for repetition in case.repetitions]
+            values = [rule.measured(case, repetition, task) for repetition in case.repetitions]
             measured = [value for value in values if value is not None]
             if len(measured) < len(values):
                 continue
@@ -120,13 +120,6 @@ def rules_of(recording: Recording) -> tuple[Rule, ...]:
 def _tasks(case: Case) -> list[str]:
     return [*(task.name for task in case.tasks), *([CYCLICTEST] if case.cyclictest is not None else [])]
 
-
-def _measured(rule: Rule, case: Case, repetition: Repetition, task: str) -> float | None:
-    return None if (case.name, task, rule.name) in UNEXPLAINED else rule.measured(case, repetition, task)
-
-
-UNEXPLAINED = {("iso-1fifohog", "vcpu", "share")}
-"""Measured, but not understood: the lone FIFO hog of an isolated CPU was given 0.748 of it."""
 
 # --- what was measured ------------------------------------------------------------------------------------------------
 

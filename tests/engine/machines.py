@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder, Names, Op
+from rtsim.engine.fields import KERNEL
 from rtsim.engine.state import State
 
 US = 1_000
@@ -61,7 +62,7 @@ def kernels(draw: st.DrawFn) -> dict[str, Any]:
         "ple_window_max": 2**32 - 1,
         "softirq_threads": draw(st.sampled_from([(), ("ksoftirqd",), ("ksoftirqd", "ktimers")])),
         "costs": {name: [draw(durations), draw(durations)] for name in COSTS},
-        "vm_exit": [draw(durations) for _ in range(8)],
+        "vm_exit": [draw(durations) for _ in range(KERNEL["vm_exit"].shape[0])],
     }
 
 
@@ -298,10 +299,12 @@ def build(spec: dict[str, Any], trace_length: int = 1 << 16) -> tuple[State, Nam
         kernels["guest"] = guest = _kernel(b, spec["guest_kernel"], len(vcpus))
         if spec["emulator_fires_timers"]:
             b.kernels[guest] |= {"timer_task": emulator, "timer_work": _uniform(b, [1, 20 * US]),
-                "lock_release": _uniform(b, [0, 5 * US]),
+                "lock_release": _uniform(b, [0, 5 * US]), "timer_rearm": _uniform(b, [0, 20 * US]),
             }  # fmt: skip
         for i, vcpu in enumerate(vcpus):
-            b.cpu(f"guest/cpu{i}", guest, carrier=vcpu)
+            cpu = b.cpu(f"guest/cpu{i}", guest, carrier=vcpu)
+            if spec["emulator_fires_timers"]:
+                b.emulated_timer(f"guest/timer{i}", cpu, hold=_uniform(b, [0, 5 * US]))
         _add_softirq_threads(b, "guest", guest, spec["guest_kernel"])
         watched += [*vcpus, emulator, *_add_tasks(b, guest, "guest", spec["guest_tasks"])]
     for number, noise in enumerate(spec["noise"]):

@@ -10,6 +10,7 @@ from typing import Any
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder, Names
 from rtsim.engine.clock import run_until
+from rtsim.engine.fields import KERNEL
 from rtsim.engine.state import State
 from rtsim.engine.trace import recorded
 
@@ -35,8 +36,8 @@ def add_kernel(b: Builder, cpus: int, *, vm_exit: Sequence[int] = (), **fields: 
     )  # fmt: skip
 
 
-NO_EXITS = (0,) * 8
-"""By reason: timer, hlt, external, io, ept, doorbell, pause, kick."""
+NO_EXITS = (0,) * KERNEL["vm_exit"].shape[0]
+"""By reason: timer, hlt, external, io, ept, doorbell, pause, kick, arm."""
 COSTS = (
     "context_switch", "syscall_exit", "irq_entry", "timer_irq", "tick", "wake", "ipi", "softirq_entry", "idle_exit",
     "preempt_off", "vm_entry", "schedule", "preempt_fair", "put_fair", "cgroup_level", "hrtimer_program",

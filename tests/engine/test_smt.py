@@ -6,7 +6,7 @@ import pytest
 
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
-from tests.engine.small import MS, US, Run, interrupt_at, job_at, machine, run
+from tests.engine.small import MS, US, Run, add_kernel, interrupt_at, job_at, machine, run
 from tests.kvm.guests import add_guest
 
 HALF = es.FULL_SPEED // 2
@@ -94,3 +94,37 @@ def test_two_hogs_together_do_what_the_speed_says(speed: int) -> None:
     done = run(b, 21 * MS)
     jobs = sum(int(done.task(f"hog{cpu}")["job_head"]) for cpu in (0, 1))
     assert jobs == pytest.approx(2 * 100 * speed / es.FULL_SPEED, abs=2)
+
+
+# ---- frequencies ----------------------------------------------------------------------------------------------------
+
+
+def clocked(frequency: float, *, busy: bool) -> Run:
+    """100 us of work on CPU 0, which runs at `frequency`, from 1 ms on; its sibling may be busy."""
+    b = Builder()
+    add_kernel(b, 2, smt_speed=HALF)
+    for cpu in range(2):
+        b.cpu(f"host/cpu{cpu}", 0, frequency=frequency)
+    b.core(range(2))
+    job(b, "a", 0, MS, 100 * US)
+    if busy:
+        job(b, "b", 1, MS, 1_000 * US)
+    return run(b, 3 * MS)
+
+
+@pytest.mark.parametrize(("busy", "factor"), [(False, 2), (True, 4)])
+def test_a_cpu_of_half_the_frequency_takes_twice_as_long(busy: bool, factor: int) -> None:
+    assert ends(clocked(0.5, busy=busy), "a") == MS + factor * 100 * US
+
+
+def test_a_guest_is_as_fast_as_the_cpu_that_it_is_on() -> None:
+    b = Builder()
+    add_kernel(b, 1)
+    b.cpu("host/cpu0", 0, frequency=0.5)
+    guest = add_guest(b, [[0]], [0])
+    task = b.periodic(
+        "task", guest.kernel, [0], es.FIFO, 95, period_ns=10 * MS, first_ns=MS, work=b.constant(100 * US), slack_ns=0
+    )
+    done = run(b, 2 * MS, [task])
+    assert int(done.task("task")["cpu_ns"]) == 200 * US
+    assert done.causes("task") == {}  # the frequency is no sibling's doing

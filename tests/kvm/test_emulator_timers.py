@@ -8,18 +8,28 @@ from rtsim.engine import constants as es
 from tests.engine.small import MS, US, Run, machine, run
 from tests.kvm.guests import add_guest, cyclictest
 
-WORK, RELEASE = 20 * US, 5 * US
+WORK, RELEASE, REARM, HOLD = 20 * US, 5 * US, 8 * US, 2 * US
 
 
-def fired(emulator_cpu: int, *, policy: int = es.FIFO, busy: bool = False, release_ns: int = RELEASE) -> Run:
+def fired(
+    emulator_cpu: int, *, policy: int = es.FIFO, busy: bool = False, release_ns: int = RELEASE,
+    hold_ns: int | None = None, also_ns: int = 0,
+) -> Run:  # fmt: skip
     """A guest on CPU 0 whose timer expires at 1 ms: the emulator works for 20 us before the kick, and 5 us after it."""
     b = machine(2, fair=es.EEVDF)
     guest = add_guest(b, [[0]], [emulator_cpu], policy=policy)
     b.kernels[guest.kernel] |= {
         "timer_task": guest.emulator, "timer_work": b.constant(WORK), "lock_release": b.constant(release_ns),
     }  # fmt: skip
+    if hold_ns is not None:
+        b.kernels[guest.kernel]["timer_rearm"] = b.constant(REARM)
+        b.emulated_timer("guest/timer0", len(b.cpus) - 1, hold=b.constant(hold_ns))
     if busy:
         b.hog("guest hog", guest.kernel, [0], es.OTHER, 0)
+    if also_ns:
+        b.periodic(
+            "also", guest.kernel, [0], es.FIFO, 1, period_ns=2 * MS, first_ns=MS, work=b.constant(also_ns), slack_ns=0
+        )
     return run(b, 2 * MS - 10 * US, [cyclictest(b, guest.kernel)])
 
 
@@ -48,3 +58,30 @@ def test_without_work_after_the_kick_nobody_waits() -> None:
     done = fired(1, release_ns=0)
     assert done.times(es.TR_LOCK_WAIT) == []
     assert done.samples("cyclictest") == [WORK]
+
+
+# ---- timers that vCPUs arm ----------------------------------------------------------------------------------------
+
+ARMED = MS + WORK + RELEASE
+"""The vCPU has the lock again, its guest leaves idle and arms the tick."""
+
+
+def test_the_emulator_is_told_of_a_timer_and_waits_until_the_vcpu_frees_the_lock() -> None:
+    done = fired(1, hold_ns=HOLD)
+    assert done.times(es.TR_LOCK_WAIT, "emulator") == [ARMED]
+    assert done.times(es.TR_WAKING, "emulator")[1:] == [MS, ARMED, ARMED + HOLD]
+
+
+def test_on_the_cpu_of_the_vcpu_it_looks_when_that_sleeps() -> None:
+    for policy in (es.OTHER, es.FIFO):
+        done = fired(0, policy=policy, hold_ns=HOLD)
+        assert done.switches(after_ns=ARMED)[0] == (ARMED + HOLD + US, "emulator")
+        assert done.times(es.TR_LOCK_WAIT, "emulator") == []
+
+
+def test_a_starved_emulator_looks_once_however_often_it_is_told() -> None:
+    """As the tick is armed, and again as the first task sleeps to 2 ms while another one goes on."""
+    done = fired(0, hold_ns=HOLD, also_ns=10 * US)
+    asleep = ARMED + 2 * HOLD + 11 * US
+    assert len(done.times(es.TR_VM_EXIT)) == 4
+    assert done.switches(after_ns=ARMED)[:2] == [(asleep, "emulator"), (asleep + REARM, "idle")]

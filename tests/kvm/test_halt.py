@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from rtsim.engine import constants as es
-from rtsim.engine.builder import Builder
+from rtsim.engine.builder import Builder, Op
 from rtsim.kernel import Kernel
 from rtsim.scenario.virtualisation import guest_fields, host_fields
 from tests.engine.small import MS, US, Run, interrupt_at, job_at, machine, run
-from tests.kvm.guests import Guest, add_guest
+from tests.kvm.guests import Guest, add_guest, cyclictest
 
 
 def host(release: str, cmdline: str = "") -> dict[str, int]:
@@ -125,3 +125,35 @@ def test_haltpoll_grows_and_shrinks_with_the_halts() -> None:
     assert limit([60 * US, 130 * US]) == 100 * US  # 50 us polled, 80 us halted
     assert limit([60 * US, 130 * US, 1 * MS]) == 50 * US
     assert limit([60 * US, 1 * MS]) == 0  # half of 50 us is less than the first poll
+
+
+def test_a_timer_of_the_guest_interrupts_the_poll_on_the_host() -> None:
+    """While its vCPU is halted an hrtimer stands for it: asleep or polling, the host serves its interrupt first."""
+
+    def latency(poll_ns: int) -> tuple[list[int], int]:
+        b = machine(**host("6.12"), irq_entry=600, timer_irq=400)
+        guest = add_guest(b, [[0]], [0], halt_poll_ns=poll_ns)
+        done = run(b, 1_500 * US, [cyclictest(b, guest.kernel)])
+        return done.samples("cyclictest"), len([time for time in done.times(es.TR_IRQ) if time >= MS])
+
+    asleep, polling = latency(0), latency(2 * MS)
+    assert asleep[0] == polling[0] == [1_000]
+    assert polling[1] > 0
+
+
+def test_a_guest_that_polls_sees_a_wake_up_without_an_interrupt() -> None:
+    """As with idle=poll: cpuidle-haltpoll polls for the mark as well, until the vCPU halts."""
+
+    def woken(cmdline: str, poll_limit: int) -> int:
+        fields = guest_fields(Kernel.of("6.1", cmdline=cmdline), "emulator")
+        b = machine(cpus=2, **host("6.12"))
+        guest = add_guest(b, [[0], [1]], [0], ipi=2_000, irq_entry=500, **fields)
+        b.cpus[-1]["poll_limit"] = poll_limit
+        lock, wait = b.lock(), [Op(es.OP_START), Op(es.OP_BLOCK)]
+        held = [Op(es.OP_LOCK, lock), Op(es.OP_RUN, b.constant(50 * US)), Op(es.OP_UNLOCK, lock), Op(es.OP_EXIT)]
+        b.program("holder", guest.kernel, [0], es.OTHER, 0, held)
+        b.program("waiter", guest.kernel, [1], es.OTHER, 0, [*wait, *held], first=10 * US)
+        done = run(b, 100 * US)
+        return next(time for time, name in done.switches(3) if name == "waiter" and time >= 50 * US) - 50 * US
+
+    assert woken("idle=poll", 0) == woken("cpuidle_haltpoll.force=1", 200 * US) < 2_000 <= woken("", 0)

@@ -176,7 +176,7 @@ def test_a_kick_that_comes_before_the_vcpu_sleeps_is_not_lost() -> None:
     lock = b.lock()
     locking(b, guest, 0, lock, first_ns=MS, work_ns=60 * US + 200)
     locking(b, guest, 1, lock, first_ns=MS + 10 * US, work_ns=20 * US)
-    b.kernels[0]["vm_exit"] = [b.constant(ns) for ns in (700, 5 * US, *EXITS[2:])]
+    b.kernels[0]["vm_exit"] = [b.constant(ns) for ns in (700, 5 * US, *EXITS[2:], 0)]
     done = run(b, 2 * MS)
     (halted,) = exits(done, es.EXIT_HLT, "vcpu1")
     (kicked,) = exits(done, es.EXIT_KICK, "vcpu0")

@@ -99,16 +99,36 @@ def test_an_interrupt_of_the_host_takes_the_guest_out_and_back() -> None:
     assert done.causes("cyclictest") == {"irq": 20_800, "vm_entry": ENTRY}
 
 
-def test_nmis_and_smis_stop_the_guest_without_an_exit() -> None:
-    for kind, cause in ((es.NOISE_NMI, "irq"), (es.NOISE_HARDWARE, "hardware")):
-        b = machine(vm_exit=EXITS, vm_entry=ENTRY)
-        guest = add_guest(b, [[0]], [0])
-        b.hog("guest hog", guest.kernel, [0], es.OTHER, 0)
-        task = cyclictest(b, guest.kernel)
-        interrupt_at(b, 0, MS - 10 * US, 30 * US, kind)
-        done = run(b, 2 * MS - 1, [task])
-        assert story(done, after_ns=10 * US) == []  # the timer that expired meanwhile is served where the guest stands
-        assert done.causes("cyclictest") == {cause: 20 * US}
+def stopped_by(kind: int) -> Run:
+    """A guest's CPU is struck for 30 us, 10 us before a timer of the guest expires."""
+    b = machine(vm_exit=EXITS, vm_entry=ENTRY)
+    guest = add_guest(b, [[0]], [0])
+    b.hog("guest hog", guest.kernel, [0], es.OTHER, 0)
+    task = cyclictest(b, guest.kernel)
+    interrupt_at(b, 0, MS - 10 * US, 30 * US, kind)
+    return run(b, 2 * MS - 1, [task])
+
+
+def test_smis_stop_the_guest_without_an_exit() -> None:
+    done = stopped_by(es.NOISE_HARDWARE)
+    assert story(done, after_ns=10 * US) == []  # the timer that expired meanwhile is served where the guest stands
+    assert done.causes("cyclictest") == {"hardware": 20 * US}
+
+
+def test_nmis_take_the_guest_out_first() -> None:
+    done = stopped_by(es.NOISE_NMI)
+    assert story(done, after_ns=10 * US)[0] == (MS - 10 * US, "kvm_exit", es.EXIT_EXTERNAL)
+    exit_ns = EXITS[es.EXIT_EXTERNAL]
+    assert done.causes("cyclictest") == {"irq": 20 * US, "vm_exit": exit_ns, "vm_entry": ENTRY}
+
+
+def test_exits_are_counted_by_reason() -> None:
+    done = stopped_by(es.NOISE_NMI)
+    exits = done.state.cpus[1]["exits"]
+    story_counts = [len([row for row in done.records(es.TR_VM_EXIT) if row[4] == reason]) for reason in range(8)]
+    assert list(exits[:8]) == story_counts
+    assert exits[es.EXIT_EXTERNAL] == 1
+    assert exits[es.EXIT_ARM] >= 2  # at the start, and for the next period
 
 
 def test_a_stronger_host_task_is_named_as_the_cause_in_the_guest() -> None:

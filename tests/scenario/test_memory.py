@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rtsim.engine import constants as es
+from rtsim.profile import load_profile
 from rtsim.scenario import Scenario
 from rtsim.scenario.assemble import assemble
 from rtsim.scenario.guests import guests_of
@@ -93,6 +94,17 @@ def test_locked_memory_alone_is_still_merged() -> None:
 @pytest.mark.parametrize(("memory", "gone"), [({"ksm": False}, "ksm"), ({"committed": 1.0}, "swap")])
 def test_what_the_host_does_not_do_nobody_suffers_from(memory: dict[str, Any], gone: str) -> None:
     assert reasons(scenario(memory)) == {"first_touch", *STEADY} - {gone}
+
+
+def test_the_fuller_the_memory_the_more_pages_are_swapped_out() -> None:
+    def rate(committed: float) -> float:
+        guest, host = placed(scenario({"committed": committed}))
+        return next(found.arrival.rate_hz() for found in faults_of(guest, host) if found.fault.reason == "swap")
+
+    given = next(fault.arrival.rate_hz() for fault in load_profile("tuned").memory_faults if fault.reason == "swap")
+    assert rate(1.2) == pytest.approx(given)
+    assert rate(2.0) == pytest.approx(3 * given)
+    assert rate(1.02) == pytest.approx(given * 0.02 / 1.02 * 6, rel=0.01)
 
 
 def test_numa_balancing_scans_memory_that_is_bound_to_no_node() -> None:

@@ -26,7 +26,6 @@ PHASES_MS = (610, 700, 800, 900, 990)
 AGREE = 0.2
 
 MISSED = {
-    ("vcpuother-emu-same-hog1", "vcpu1", "p50"): "QEMU kicks the vCPU before all its work is done",
     (HAZARD, "vcpu0", "p99"): "the host's other tasks on CPU 0 are not in the scenario",
 }
 """Figures that the model is known not to meet, and why."""
@@ -118,7 +117,7 @@ def agreeing() -> Iterator[tuple[str, str, str, float]]:
 
 def test_enough_of_the_recordings_repeat() -> None:
     assert {(case, thread, quantile) for case, thread, quantile, _ in agreeing()} >= set(MISSED)
-    assert len(list(agreeing())) - len(MISSED) >= 5
+    assert len(list(agreeing())) - len(MISSED) >= 6
 
 
 def wakers(case: str, thread: str) -> dict[str, int]:

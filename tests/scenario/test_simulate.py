@@ -59,7 +59,7 @@ def test_every_nanosecond_of_every_cpu_is_accounted(result: Result) -> None:
     for account in result.cpus.values():
         assert sum(account.values()) == result.duration_ns
     on_cpus = sum(account["task_ns"] for account in result.cpus.values())
-    host_tasks = [name for name in result.tasks if re.match(r"host/|realtime4/(vcpu|emulator)", name)]
+    host_tasks = [name for name in result.tasks if re.match(r"host/|realtime4/(vcpu|emulator|worker)", name)]
     assert sum(result.task(name).cpu_time_ns for name in host_tasks) == on_cpus
 
 

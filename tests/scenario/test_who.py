@@ -347,6 +347,7 @@ def test_a_scenario_brings_its_threads(tmp_path):
         ("realtime4/vcpu3", "fifo", 1, {3}),
         ("realtime4/emulator", "other", 0, {0, 1}),
         ("realtime4/vhost", "other", 0, {0, 1}),
+        ("realtime4/worker", "other", 0, {0, 1}),
     ]
     found = known.who_can_preempt(1, "other", 0, tasks)
     assert row(found, "realtime4/emulator")[1] == "turns"

@@ -6,7 +6,7 @@ import pytest
 
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
-from tests.engine.small import MS, SECOND, TICK, US, interrupt_at, job_at, machine, run
+from tests.engine.small import MS, SECOND, TICK, US, add_kernel, interrupt_at, job_at, machine, run
 
 
 def sleeper(b: Builder, policy: int, priority: int, slack_ns: int = 0, cpus: tuple[int, ...] = (0,)) -> int:
@@ -114,11 +114,7 @@ def test_the_tick_stands_on_multiples_of_its_period_and_stops_in_idle() -> None:
 )  # fmt: skip
 def test_a_nohz_full_cpu_ticks_only_if_somebody_waits_for_a_slice(policies: list[int], ticking: bool) -> None:
     b = Builder(trace_length=1 << 14)
-    zero = b.constant(0)
-    b.kernel(
-        1, tick_ns=TICK, rr_ticks=25, sched_latency=24 * MS, min_granularity=3 * MS, wakeup_granularity=4 * MS,
-        vm_exit=[zero] * 8,
-    )  # fmt: skip
+    add_kernel(b, 1)
     b.cpu("host/cpu0", 0, nohz_full=True)
     for number, policy in enumerate(policies):
         b.hog(f"hog{number}", 0, [0], policy, 5)

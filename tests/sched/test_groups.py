@@ -13,6 +13,7 @@ from rtsim.engine.state import State
 from rtsim.sched import fair, groups
 from tests.engine.small import MS, SECOND, TICK, US, machine, run
 from tests.sched.queues import BASE_SLICE, On, eevdf_machine, queue, weighted_mean
+from tests.sched.topologies import structured
 
 S = 1024 << 10
 """cpu.weight 100."""
@@ -213,3 +214,40 @@ def test_under_eevdf_a_buddy_is_picked_if_eligible_where_the_release_looks_at_it
     state = queue(eevdf_machine("6.12", pick_buddy=pick_buddy), [On(vruntime, 9), On(0, 5)], running=False)
     state.cfs_rqs[0]["next"] = 0
     assert fair.pick_task_fair(state, 0) == picked
+
+
+# ---- groups whose tasks move ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [es.CFS, es.EEVDF], ids=["cfs", "eevdf"])
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_a_task_in_nested_groups_has_the_share_of_one_beside_them(kind: int, levels: int) -> None:
+    """What it leaves behind on a CPU ages, and the groups above follow it to the other one."""
+    b = structured(1, 2, 1, fair=kind)
+    group = es.NONE
+    for level in range(levels):
+        group = b.group(f"/level{level}", parent=group)
+    rows = [b.hog(f"hog{number}", 0, [0, 1], es.OTHER, 0, first_ns=number * MS) for number in range(2)]
+    rows.append(b.hog("nested", 0, [0, 1], es.OTHER, 0, group=group))
+    done = run(b, 3 * SECOND)
+    assert [int(done.state.tasks[row]["cpu_ns"]) / (3 * SECOND) for row in rows] == pytest.approx([2 / 3] * 3, abs=0.12)
+    assert int(done.task("nested")["migrations"]) > 0
+
+
+def test_two_guests_in_groups_of_their_own_share_four_cpus_evenly() -> None:
+    """As libvirt lays them out: a group a guest, in it one a vCPU."""
+    b = structured(1, 4, 1, fair=es.EEVDF)
+    shares = []
+    for guest in range(2):
+        above = b.group(f"/{guest}")
+        vcpus = [
+            b.hog(
+                f"{guest}/vcpu{number}", 0, range(4), es.OTHER, 0, group=b.group(f"/{guest}/{number}", parent=above),
+                first_ns=(4 * guest + number) * MS,
+            )
+            for number in range(4)
+        ]  # fmt: skip
+        shares.append(vcpus)
+    done = run(b, 2 * SECOND)
+    totals = [sum(int(done.state.tasks[row]["cpu_ns"]) for row in vcpus) / (2 * SECOND) for vcpus in shares]
+    assert totals == pytest.approx([2, 2], abs=0.15)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
-from tests.engine.small import MS, SECOND, TICK, job_at, machine, run
+from tests.engine.small import MS, SECOND, TICK, US, add_kernel, job_at, machine, run
 
 THROTTLED = {"rt_runtime": 950 * MS, "rt_period": SECOND}
 
@@ -125,3 +125,27 @@ def test_all_cpus_share_one_grid(cpus: int) -> None:
         job_at(b, b.server(f"fifo{cpu}", 0, [cpu], es.FIFO, 50), cpu * 3 * MS, 2 * SECOND)
     done = run(b, SECOND + 1)
     assert [done.switches(cpu)[-1] for cpu in range(cpus)] == [(SECOND, f"fifo{cpu}") for cpu in range(cpus)]
+
+
+def test_where_the_tick_has_stopped_a_remote_one_throttles() -> None:
+    """Begin, ticks and periods are those of data/recorded/kernel-6.1-isolated/iso-1fifohog, which was throttled so."""
+    b = Builder()
+    add_kernel(b, 2, **THROTTLED)
+    b.cpu("host/cpu0", 0)
+    nohz = b.cpu("host/cpu1", 0, nohz_full=True)
+    begun, period = 121_967 * US, 1_024 * MS
+    b.hog("fifo", 0, [1], es.FIFO, 50, first_ns=begun)
+    b.periodic(
+        "other", 0, [0], es.FIFO, 1, period_ns=100 * MS, first_ns=0, work=b.constant(US), slack_ns=0
+    )  # begins periods
+    worker = b.server("kworker", 0, [0], es.OTHER, 0)
+    b.source(
+        "tick", es.NOISE_TICK, task=worker, cpu=nohz, duration=b.constant(US), period_ns=period,
+        phase_ns=begun + 836_921 * US,
+    )  # fmt: skip
+    ran = run(b, 4 * SECOND).stretches("fifo", 4 * SECOND, cpu=1)
+    recorded = [(12_983_127, 14_844_046), (14_861_160, 15_868_044)]
+    assert [(begin - begun, length) for begin, length in ran] == [
+        (pytest.approx((begin - 12_983_127) * US, abs=20 * US), pytest.approx((end - begin) * US, abs=20 * US))
+        for begin, end in recorded
+    ]

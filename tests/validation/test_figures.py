@@ -80,11 +80,6 @@ def test_a_task_that_ran_for_less_than_half_the_time_has_no_share() -> None:
     assert shares == ["hog0"]
 
 
-def test_the_unexplained_share_of_a_lone_fifo_hog_is_left_out() -> None:
-    assert not figures_of("kernel-6.1-isolated", "iso-1fifohog")
-    assert figures_of("kernel-6.1-isolated", "iso-1hog")
-
-
 def test_several_cpus_are_compared_by_placement_and_not_by_wake_latency() -> None:
     found = figures_of("kernel-6.12-eevdf-4cpu", "fifo3x5ms-mask2-3")
     assert {name for _, name in found} == {

@@ -1,0 +1,5 @@
+"""``python -m rtsim``: the command line."""
+
+from rtsim.cli import main
+
+main()
