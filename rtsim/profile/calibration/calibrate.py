@@ -26,6 +26,7 @@ from rtsim.profile.distributions import Empirical
 from rtsim.profile.load import load_profile, profile_data
 from rtsim.profile.model import Profile
 from rtsim.traces.events import EventChunk
+from rtsim.traces.jumps import find_jumps, jump_warnings, parted, without_jumps
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -211,11 +212,12 @@ def _from_traces(
         if progress is not None:
             progress(str(part.path))
         trace = part.trace
+        jumps = find_jumps(trace)
         steps.begin(part.levels)
-        timelines.append(read_occurrences(_both(trace, steps), (*part.workload, *workload)))
+        timelines.append(read_occurrences(_both(parted(trace, jumps), steps), (*part.workload, *workload)))
         if timelines[-1].length_ns > LONGEST_NS:
             raise InputError(str(part.path), "", "expected a trace of at most a year; are its times damaged?")
-        warnings += [f"{part.path.name}: {warning}" for warning in trace.notes.warnings()]
+        warnings += [f"{part.path.name}: {warning}" for warning in (*jump_warnings(jumps), *trace.notes.warnings())]
     resolution = max(timeline.resolution_ns for timeline in timelines)
     costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in BASE_STEPS})
     schedule = costs["schedule"].mean_ns if "schedule" in costs else _mean_ns(profile, "schedule")
@@ -229,11 +231,11 @@ def _from_traces(
     return Calibration(names, base, costs, sources, tuple(kept), tuple(dict.fromkeys(warnings)), data)
 
 
-def _both(chunks: Iterable[EventChunk], steps: StepReader) -> Iterable[EventChunk]:
-    """Yield the chunks, and let the steps be read from them on the way."""
-    for chunk in chunks:
+def _both(pieces: Iterable[tuple[EventChunk, int]], steps: StepReader) -> Iterable[EventChunk]:
+    """Yield the events without jumps of the clock, and let the steps be read on the way, which need its own times."""
+    for chunk, ahead_ns in pieces:
         steps.read(chunk)
-        yield chunk
+        yield without_jumps(chunk, ahead_ns)
 
 
 def _mean_ns(profile: Profile, cost: str) -> float:
