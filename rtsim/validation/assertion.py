@@ -13,6 +13,7 @@ import os
 from rtsim.inputs.errors import InputError
 from rtsim.measure.distance import Comparison, Tolerance, parse_tolerances
 from rtsim.scenario import Scenario, simulate
+from rtsim.traces.measured import Unit
 from rtsim.traces.reader import read_measured
 from rtsim.traces.validation import measured_file, validate_measured
 
@@ -26,6 +27,7 @@ def assert_predicts(
     task: str | None = None,
     thread: int | None = None,
     kind: str | None = None,
+    unit: Unit | None = None,
     **tolerances: float | str,
 ) -> Comparison:
     """Fail unless the scenario predicts the recorded latencies within all tolerances.
@@ -38,6 +40,8 @@ def assert_predicts(
         A scenario or its file, of the machine that was recorded.
     task, thread, kind
         What is compared, as for `rtsim.validate`.
+    unit
+        Of a cyclictest text, which does not say.
     tolerances
         One at least, by quantile (``p99``, ``p99_9``), ``max`` or ``mean``: a share of the measured value, or a text
         such as ``"0.10/2.5us"``, of which the larger counts.
@@ -50,17 +54,18 @@ def assert_predicts(
     ------
     AssertionError
         A quantity is beyond its tolerance, or undecided because it lies beyond the measured histogram; the message is
-        the table of all.
+        the table of all, and what is doubtful in the measurement.
     InputError
         The recording, the scenario or a tolerance cannot be used.
     """
     allowed = _tolerances(tolerances)
     chosen = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
-    measured = read_measured(measured_file(recording))
+    measured = read_measured(measured_file(recording), unit=unit)
     predicted = simulate(chosen).to_json()
     comparison = validate_measured(measured, predicted, task=task, thread=thread, kind=kind, tolerances=allowed)
     if not comparison.passed:
-        raise AssertionError(f"{chosen.source} does not predict {recording}:\n{comparison.table().to_string()}")
+        said = (f"{chosen.source} does not predict {recording}:", comparison.table().to_string(), *measured.warnings)
+        raise AssertionError("\n".join(said))
     return comparison
 
 

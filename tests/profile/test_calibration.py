@@ -244,6 +244,15 @@ def test_a_summary_without_histogram_is_refused(tmp_path):
         calibrate(tmp_path / "plain.txt")
 
 
+def test_a_text_in_nanoseconds_is_taken_as_such_if_that_is_said(tmp_path):
+    samples = "".join(f"       0: {number:7}: {50_000 + number}\n" for number in range(1000))
+    (tmp_path / "verbose.txt").write_text(f"Thread 0 Interval: 1000\n{samples}")
+    found = calibrate(tmp_path / "verbose.txt", base="kernel-lab", unit="ns")
+    assert sum(fit.mean_ns for fit in found.costs.values()) + 250 == pytest.approx(50_500, abs=10)
+    assert found.warnings == ()
+    assert "say unit='ns'" in calibrate(tmp_path / "verbose.txt", base="kernel-lab").warnings[0]
+
+
 def test_what_no_wake_up_ends_in_is_refused():
     noise = RECORDED.parent / "measured/rtla/osnoise-hist-6.12.txt"
     with pytest.raises(InputError, match=r"expected latencies of wake-ups .*, found osnoise's noise"):

@@ -27,6 +27,7 @@ from rtsim.profile.load import load_profile, profile_data
 from rtsim.profile.model import Profile
 from rtsim.traces.events import EventChunk
 from rtsim.traces.jumps import find_jumps, jump_warnings, parted, without_jumps
+from rtsim.traces.measured import Unit
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -152,6 +153,7 @@ def calibrate(
     base: str | os.PathLike[str] = "tuned",
     workload: Iterable[str] = (),
     stop_ns: int | None = None,
+    unit: Unit | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """Return what recordings of one machine tell of its noise and costs.
@@ -168,6 +170,8 @@ def calibrate(
     stop_ns
         Of a machine that its host or emulator stops now and then: how long (ns) no code of its own takes from one event
         to the next. Steps of wake-ups with such a gap are left out.
+    unit
+        Of cyclictest's texts, which do not say.
     progress
         Called with each file before it is read.
 
@@ -178,7 +182,7 @@ def calibrate(
     """
     if not recordings:
         raise InputError("calibrate", "", "expected a recording")
-    parts = [part for recording in recordings for part in recording_parts(recording)]
+    parts = [part for recording in recordings for part in recording_parts(recording, unit)]
     names = tuple(Path(recording).name for recording in recordings)
     profile, data = load_profile(base), profile_data(base)
     traces = [part for part in parts if part.measured is None]
