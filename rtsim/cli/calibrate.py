@@ -10,6 +10,7 @@ import typer
 
 from rtsim.cli.outputs import expect_writable
 from rtsim.cli.tables import console, table
+from rtsim.cli.unit import UnitOption, chosen_unit
 from rtsim.inputs.errors import InputError, at
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def calibrate(
             help="Leave out steps with so long a gap (15 us): the host stopped the machine.", show_default=False
         ),
     ] = None,
+    unit: UnitOption = None,
 ) -> None:
     """Find a machine's noise sources and costs in recordings of it, and write them as a profile."""
     from rtsim.profile.calibration import calibrate
@@ -41,7 +43,7 @@ def calibrate(
     expect_writable(output)
     found = calibrate(
         *recordings, base=base, workload=workload or (), stop_ns=None if stop is None else _stop_ns(stop),
-        progress=lambda path: print(f"reading {path}", file=sys.stderr),
+        unit=chosen_unit(unit), progress=lambda path: print(f"reading {path}", file=sys.stderr),
     )  # fmt: skip
     written = found.write(output)
     _show(found)

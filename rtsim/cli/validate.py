@@ -12,6 +12,7 @@ import typer
 from rtsim.cli.agreement import show_comparison, show_rankings
 from rtsim.cli.outputs import expect_outputs, write_picture
 from rtsim.cli.progress import engine_ready, progress_shown
+from rtsim.cli.unit import UnitOption, chosen_unit
 from rtsim.inputs.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def validate(
     task: Annotated[str | None, typer.Option(help="The predicted task, where there are several.")] = None,
     thread: Annotated[int | None, typer.Option(help="Only this measuring thread.", min=0)] = None,
     kind: Annotated[str | None, typer.Option(help="Of timerlat: user, thread or irq.")] = None,
-    unit: Annotated[str | None, typer.Option(help="us or ns, where the file does not say.")] = None,
+    unit: UnitOption = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the file's.", min=0)] = None,
     duration: Annotated[str | None, typer.Option(help="Another duration than the file's.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with pictures to this file.")] = None,
@@ -58,17 +59,13 @@ def validate(
     from rtsim.traces.reader import read_measured
     from rtsim.traces.validation import measured_file
 
-    if unit not in (None, "us", "ns"):
-        raise InputError("--unit", "", f"expected us or ns, found {unit!r}")
+    printed_in = chosen_unit(unit)
     if len(measured) != len(scenario):
         counts = f"{len(scenario)} for {len(measured)} that were measured"
         raise InputError("--scenario", "", f"expected one for each --measured, found {counts}")
     expect_outputs(None, report, plot)
     tolerances = parse_tolerances(tolerance) if tolerance is not None else None
-    read = [
-        read_measured(measured_file(path), unit="ns" if unit == "ns" else "us" if unit == "us" else None)
-        for path in measured
-    ]
+    read = [read_measured(measured_file(path), unit=printed_in) for path in measured]
     chosen = [chosen_scenario(path, seed, duration) for path in scenario]
     engine_ready()
     options = {"task": task, "thread": thread, "kind": kind, "tolerances": tolerances}

@@ -19,6 +19,7 @@ from rtsim.profile.calibration.occurrences import read_occurrences
 from rtsim.profile.calibration.parts import Part, recording_parts
 from rtsim.profile.calibration.timeline import Occurrences, Source, Timeline
 from rtsim.profile.model import Vector
+from rtsim.traces.jumps import find_jumps, jump_warnings, parted, without_jumps
 
 __all__ = ["RecordedNoise", "RecordedSource", "read_recorded"]
 
@@ -66,7 +67,7 @@ class RecordedNoise:
     sources
         Ordered by class, name and CPU.
     length_ns
-        From the first event to the last.
+        From the first event to the last, without what the clock jumped in between.
     command_line
         Of the kernel that was recorded; None where the recording does not hold it.
     warnings
@@ -107,12 +108,14 @@ def read_recorded(path: str | os.PathLike[str], workload: Sequence[str] = ()) ->
 def _read(part: Part, workload: tuple[str, ...], command_line: str | None, *_version: int) -> RecordedNoise:
     """Read a trace; `_version` makes the same path with other contents another one."""
     trace, name = part.trace, str(part.path)
-    timeline = read_occurrences(trace, (*part.workload, *workload), whole=True)
+    jumps = find_jumps(trace)
+    steady = (without_jumps(*piece) for piece in parted(trace, jumps))
+    timeline = read_occurrences(steady, (*part.workload, *workload), whole=True)
     found = [_recorded(source, seen, timeline) for source, seen in timeline.sources.items()]
     sources = sorted((each for each in found if _known(each)), key=lambda each: (each.kind, each.name, each.cpus))
     if not sources:
         raise InputError(name, "", "expected interrupts, softirqs or threads beside the workload, found none")
-    warnings = [f"{name}: {warning}" for warning in trace.notes.warnings()]
+    warnings = [f"{name}: {warning}" for warning in (*jump_warnings(jumps), *trace.notes.warnings())]
     skipped = sorted({each.name for each in found if not _known(each)})
     if skipped:
         warnings.append(f"{name}: softirqs without a known vector are left out: {', '.join(skipped)}")

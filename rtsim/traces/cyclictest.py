@@ -20,11 +20,13 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO, Any
 
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text
 from rtsim.measure.distribution import Distribution
+from rtsim.traces.cyclictest_unit import unit_warnings
 from rtsim.traces.lines import first_text, numbered_lines, opened_text
 from rtsim.traces.measured import MOST_SAMPLES, Measured, Thread, Unit, step_ns, summary_only
 from rtsim.traces.samples import Sample, collected
@@ -46,6 +48,7 @@ def read_cyclictest(path: str | os.PathLike[str], *, unit: Unit | None = None) -
         Histogram text, JSON (``--json``), plain summary lines, or every sample (``-v``).
     unit
         The unit it printed in. The JSON's command line tells; texts do not, and are taken as us unless told otherwise.
+        Where they cannot be us, a warning says so.
 
     Raises
     ------
@@ -53,20 +56,26 @@ def read_cyclictest(path: str | os.PathLike[str], *, unit: Unit | None = None) -
         The file is none of these forms, is cut off, or contradicts itself.
     """
     source = os.fspath(path)
+    if unit not in (None, "us", "ns"):
+        raise InputError(source, "unit", f"expected us or ns, found {unit!r}")
     with opened_text(path, "cyclictest output") as stream:
         start = first_text(stream)
         if start.lstrip().startswith("{"):
             return _read_json(source, read_text(path), unit)
         if _VERBOSE_START.search(start):
-            return _read_verbose(source, stream, unit or "us")
-        return _TextReader(source, unit or "us").read(stream)
+            measured = _read_verbose(source, stream, unit or "us")
+            intervals_us = {int(found[1]): int(found[2]) for found in _INTERVAL.finditer(start)}
+        else:
+            reader = _TextReader(source, unit or "us")
+            measured, intervals_us = reader.read(stream), reader.intervals_us
+    return measured if unit else replace(measured, warnings=unit_warnings(measured.threads, intervals_us))
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
 
 _BIN = re.compile(r"\d{1,18}(\s+\d{1,18})+$", re.ASCII)
 _STATUS = re.compile(
-    r"T:\s*(\d{1,9})\s*\(\s*\d+\)\s*P:\s*\d+\s*I:\s*\d+\s*C:\s*(\d{1,15})\s*"
+    r"T:\s*(\d{1,9})\s*\(\s*\d+\)\s*P:\s*\d+\s*I:\s*(\d{1,15})\s*C:\s*(\d{1,15})\s*"
     r"Min:\s*(\d{1,15})\s*Act:\s*-?\d+\s*Avg:\s*(\d{1,15})\s*Max:\s*(\d{1,15})",
     re.ASCII,
 )
@@ -85,6 +94,8 @@ class _TextReader:
         self.bins: list[tuple[int, list[int]]] = []
         self.footers: dict[str, list[int]] = {}
         self.status: dict[int, tuple[int, int, int, int]] = {}
+        self.intervals_us: dict[int, int] = {}
+        """By thread, where there are status lines."""
 
     def read(self, stream: IO[str]) -> Measured:
         for number, line in numbered_lines(stream, self.source, endless=_OVERFLOW_CYCLES):
@@ -95,10 +106,11 @@ class _TextReader:
             elif footer := _FOOTER.match(line):
                 self._footer(number, footer[1], footer[2])
             elif status := _STATUS.match(line):
-                thread, *figures = (int(part) for part in status.groups())
+                thread, interval, *figures = (int(part) for part in status.groups())
                 if thread >= _MOST_THREADS:
                     raise self._error(number, f"expected at most {_MOST_THREADS} threads")
                 self.status[thread] = (figures[0], figures[1], figures[2], figures[3])
+                self.intervals_us[thread] = interval
         if self.columns:
             threads = self._histograms()
         elif self.status:
@@ -189,6 +201,7 @@ class _TextReader:
 # --- every sample -----------------------------------------------------------------------------------------------------
 
 _VERBOSE_START = re.compile(r"^ *\d+: *\d+: *-?\d+$", re.ASCII | re.MULTILINE)
+_INTERVAL = re.compile(r"^Thread (\d{1,4}) Interval: (\d{1,15})$", re.ASCII | re.MULTILINE)
 _VERBOSE = re.compile(r"(\d{1,4}):\s*(\d{1,15}):\s*(-?\d{1,15})$", re.ASCII)
 _BEFORE = re.compile(r"#|Using |Max CPUs|Online CPUs|Thread \d+ |policy:|T:")
 

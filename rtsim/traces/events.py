@@ -73,6 +73,8 @@ class TraceNotes:
         Events earlier than the one before them.
     gaps, largest_gap_ns
         Silences of 10 s and more, a jump of the clock or a pause of tracing.
+    in_order
+        Events are in order of time over all CPUs; else for each CPU only.
     cut_off
         The file ends within a line or a packet.
     """
@@ -87,6 +89,7 @@ class TraceNotes:
     largest_step_back_ns: int = 0
     gaps: int = 0
     largest_gap_ns: int = 0
+    in_order: bool = True
     cut_off: bool = False
     more: list[str] = field(default_factory=list)
 

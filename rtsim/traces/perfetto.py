@@ -33,7 +33,7 @@ class PerfettoTrace:
 
     def __init__(self, stream: IO[bytes], source: str) -> None:
         self.source = source
-        self.notes = TraceNotes()
+        self.notes = TraceNotes(in_order=False)
         self._stream = stream
         self._names: dict[str, int] = {}
         self._texts: list[str] = []

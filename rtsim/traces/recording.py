@@ -44,7 +44,8 @@ class Repetition:
         return next((self._start(task) for task in self.tasks), 0)
 
     def _start(self, task: str) -> int:
-        return int(_object(self.folder / f"{task}.json", "t0_ns")["t0_ns"])
+        start: int = _object(self.folder / f"{task}.json", t0_ns=int)["t0_ns"]
+        return start
 
     def late_ns(self, task: str) -> int:
         """How long after `start_ns` a task was first in its own code: realtime hogs may have kept it from the CPU."""
@@ -52,7 +53,8 @@ class Repetition:
 
     def began_ns(self, task: str) -> int:
         """When a task was first in its own code."""
-        return int(_object(self.folder / f"{task}.json", "start_ns")["start_ns"])
+        began: int = _object(self.folder / f"{task}.json", start_ns=int)["start_ns"]
+        return began
 
     def rows(self, file: str) -> list[tuple[int, ...]]:
         """Return the lines of ``TASK.lat`` (target, latency, response) or ``TASK.gap`` (time, gap), in ns.
@@ -132,31 +134,34 @@ def read_recording(folder: str | os.PathLike[str]) -> Recording:
 
 
 def _lab_recording(path: Path) -> Recording:
-    metadata = _object(path / "metadata.json", "kernel", "cmdline", "topology", "sched")
+    metadata = _object(path / "metadata.json", kernel=str, cmdline=str, topology=list, sched=list)
     summaries = _object(path / "summary.json")
-    kernel = str(metadata["kernel"])
+    source = str(path / "metadata.json")
+    kernel = metadata["kernel"]
     return Recording(
         name=path.name,
         folder=path,
-        release=_release(kernel, str(path / "metadata.json")),
-        preempt=_preempt(kernel, metadata["sched"]),
-        hz=int(metadata.get("hz", 250)),
-        cmdline=str(metadata["cmdline"]),
+        release=_release(kernel, source),
+        preempt=_preempt(kernel, _texts(metadata, "sched", source)),
+        hz=_with({"hz": 250, **metadata}, source, "", hz=int)["hz"],
+        cmdline=metadata["cmdline"],
         native=False,
         rt_group_sched=False,
-        topology=_topology(metadata["topology"], str(path / "metadata.json")),
+        topology=_topology(_texts(metadata, "topology", source), source),
         cases={name: _lab_case(path / name, summary) for name, summary in summaries.items()},
     )
 
 
-def _lab_case(folder: Path, summary: Mapping[str, Any]) -> Case:
-    tasks, cyclictest = parse_command(str(summary["cmd"]), str(folder / "cmd"))
+def _lab_case(folder: Path, told: object) -> Case:
+    source = str(folder.parent / "summary.json")
+    summary = _with({"trace": {}, **_with(told, source, folder.name)}, source, folder.name, cmd=str, trace=dict)
+    tasks, cyclictest = parse_command(summary["cmd"], str(folder / "cmd"))
     if cyclictest is not None:  # the case's command leaves out what all cyclictests here have in common
-        whole = _object(folder / "cyclictest.json", "cmdline:")["cmdline:"]
-        _, cyclictest = parse_command(str(whole), str(folder / "cyclictest.json"))
+        whole = _object(folder / "cyclictest.json", **{"cmdline:": str})["cmdline:"]
+        _, cyclictest = parse_command(whole, str(folder / "cyclictest.json"))
     tasks = tuple(_in_group(task) for task in tasks)
-    trace = {name: found for name, found in summary.get("trace", {}).items() if isinstance(found, dict)}
-    repetition = Repetition(folder, summary["tasks"], trace, summary.get("cyclictest_us"))
+    trace = {name: found for name, found in summary["trace"].items() if isinstance(found, dict)}
+    repetition = Repetition(folder, _tasks(summary, "tasks", source), trace, summary.get("cyclictest_us"))
     return Case(
         name=folder.name,
         tasks=tasks,
@@ -202,7 +207,9 @@ def _preempt(kernel: str, sched: Sequence[str]) -> str:
 
 def _topology(lines: Sequence[str], source: str) -> dict[str, Any]:
     """Return the regular topology that ``cpu0 pkg=0 core=0 sib=0-1 node=node0`` lines describe."""
-    places = [dict(word.split("=") for word in line.split()[1:]) for line in lines]
+    places = [dict(word.split("=", 1) for word in line.split()[1:] if "=" in word) for line in lines]
+    if not all({"pkg", "core"} <= place.keys() for place in places):
+        raise InputError(source, "topology", "expected pkg= and core= of each CPU")
     packages = {place["pkg"] for place in places}
     cores = {(place["pkg"], place["core"]) for place in places}
     if not cores or len(places) % len(cores) or len(cores) % len(packages):
@@ -219,9 +226,9 @@ def _topology(lines: Sequence[str], source: str) -> dict[str, Any]:
 
 
 def _native_recording(path: Path, folders: Sequence[Path]) -> Recording:
-    metadata = _object(folders[0] / "metadata.json", "kernel", "topology", "hz", "preempt")
+    metadata = _object(folders[0] / "metadata.json", kernel=str, topology=str, hz=int, preempt=str)
     source = str(folders[0] / "metadata.json")
-    cpus = re.match(r"(\d+) CPUs, 1 thread a core", str(metadata["topology"]))
+    cpus = re.match(r"(\d+) CPUs, 1 thread a core", metadata["topology"])
     if cpus is None:
         raise InputError(source, "topology", f"expected 'N CPUs, 1 thread a core', found {shown(metadata['topology'])}")
     by_case: dict[str, list[Path]] = {}
@@ -230,20 +237,20 @@ def _native_recording(path: Path, folders: Sequence[Path]) -> Recording:
     return Recording(
         name=path.name,
         folder=path,
-        release=_release(str(metadata["kernel"]), source),
-        preempt=str(metadata["preempt"]),
-        hz=int(metadata["hz"]),
+        release=_release(metadata["kernel"], source),
+        preempt=metadata["preempt"],
+        hz=metadata["hz"],
         cmdline="",
         native=True,
-        rt_group_sched="RT_GROUP_SCHED=y" in str(metadata["kernel"]),
+        rt_group_sched="RT_GROUP_SCHED=y" in metadata["kernel"],
         topology={"sockets": 1, "cores": int(cpus[1]), "threads": 1},
         cases={name: _native_case(name, found) for name, found in by_case.items()},
     )
 
 
 def _native_case(name: str, folders: Sequence[Path]) -> Case:
-    commands = [str(command) for command in _object(folders[0] / "metadata.json", "commands")["commands"]]
     source = str(folders[0] / "metadata.json")
+    commands = _texts(_object(folders[0] / "metadata.json", commands=list), "commands", source)
     tasks: list[RtwlTask] = []
     cyclictest: CyclictestRun | None = None
     for command in commands:
@@ -263,8 +270,9 @@ def _native_case(name: str, folders: Sequence[Path]) -> Case:
 
 
 def _native_repetition(folder: Path) -> Repetition:
-    summary = _object(folder / "summary.json", "tasks_rtwl")
-    return Repetition(folder, summary["tasks_rtwl"], {}, summary.get("cyclictest_us"))
+    summary = _object(folder / "summary.json")
+    tasks = _tasks(summary, "tasks_rtwl", str(folder / "summary.json"))
+    return Repetition(folder, tasks, {}, summary.get("cyclictest_us"))
 
 
 def _group_commands(commands: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -281,7 +289,7 @@ def _group_commands(commands: Sequence[str]) -> dict[str, dict[str, str]]:
 
 def _duration_ns(repetitions: Sequence[Repetition], cyclictest: bool) -> int:
     """Return the length of the measurement in whole seconds; hogs beside a cyclictest outlast it by one."""
-    walls = [int(task["wall_ns"]) for repetition in repetitions for task in repetition.tasks.values()]
+    walls = [task["wall_ns"] for repetition in repetitions for task in repetition.tasks.values()]
     longest = round(max(walls, default=11_000_000_000) / 1e9)
     return (longest - 1 if cyclictest else longest) * 1_000_000_000
 
@@ -295,11 +303,34 @@ def group_name(path: str) -> str:
     return next((path[len(mount) :] for mount in MOUNTS if path.startswith(f"{mount}/")), path)
 
 
-def _object(path: Path, *keys: str) -> dict[str, Any]:
-    data = load_json(path)
+def _tasks(summary: Mapping[str, Any], key: str, source: str) -> dict[str, Any]:
+    """Return what a summary tells of tasks: at least how long each ran."""
+    tasks: dict[str, Any] = _with(summary, source, "", **{key: dict})[key]
+    return {name: _with(told, source, f"{key}.{name}", wall_ns=int) for name, told in tasks.items()}
+
+
+def _texts(data: Mapping[str, Any], key: str, source: str) -> list[str]:
+    texts: list[str] = data[key]
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(source, key, "expected a list of texts")
+    return texts
+
+
+def _object(path: Path, **kinds: type) -> dict[str, Any]:
+    return _with(load_json(path), str(path), "", **kinds)
+
+
+def _with(data: object, source: str, place: str, **kinds: type) -> dict[str, Any]:
+    """Return an object of a JSON file if it has these keys, with values of these kinds."""
     if not isinstance(data, dict):
-        raise InputError(str(path), "", f"expected an object, found {shown(data)}")
-    missing = [key for key in keys if key not in data]
-    if missing:
-        raise InputError(str(path), missing[0], "expected this key, found none")
+        raise InputError(source, place, f"expected an object, found {shown(data)}")
+    for key, kind in kinds.items():
+        at = f"{place}.{key}" if place else key
+        if key not in data:
+            raise InputError(source, at, "expected this key, found none")
+        if not isinstance(data[key], kind):
+            raise InputError(source, at, f"expected {_KINDS[kind]}, found {shown(data[key])}")
     return data
+
+
+_KINDS = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}

@@ -192,6 +192,7 @@ def test_files_of_100_mb_are_not_read(fails, tmp_path):
         ["validate", "--measured", "a", "--measured", "b", "--scenario", SMT4],
         ["validate", "--measured", "tests/traces/fixtures/cyclictest.json", "--scenario", SMT4, "--plot", "v.txt"],
         ["validate", "--measured", "tests/traces/fixtures/cyclictest.json", "--scenario", SMT4, "--unit", "ms"],
+        ["calibrate", "tests/traces/fixtures/cyclictest.json", "-o", "profile.yaml", "--unit", "ms"],
         ["validate", "--measured", "tests/traces/fixtures/cyclictest.json", "--scenario", SMT4, "--task", "nobody"],
         ["validate", "--measured", "data/measured/rtla/osnoise-hist-6.12.txt", "--scenario", SMT4],
         ["calibrate", "no-such-file", "-o", "p.yaml"],

@@ -150,13 +150,14 @@ def test_every_dependency_has_its_reason() -> None:
     ("code", "unloaded"),
     [
         ("import rtsim", {"numpy", "numba", "pandas", "matplotlib", "simpy", "scipy", "networkx", "pydantic"}),
+        ("import rtsim.validation.pytest_plugin", {"numpy", "numba", "pandas", "pydantic", "simpy"}),
         (
             "from rtsim.cli import status; "
             "status(['pin', '--host', 'data/hosts/smt-4cpu.xml', '--flavor', 'data/flavors/realtime4.json'])",
             {"numba", "matplotlib"},
         ),
     ],
-    ids=["import rtsim", "rtsim pin"],
+    ids=["import rtsim", "pytest", "rtsim pin"],
 )
 def test_slow_libraries_are_loaded_where_they_are_used(code: str, unloaded: set[str]) -> None:
     script = f"{code}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"

@@ -244,6 +244,15 @@ def test_a_summary_without_histogram_is_refused(tmp_path):
         calibrate(tmp_path / "plain.txt")
 
 
+def test_a_text_in_nanoseconds_is_taken_as_such_if_that_is_said(tmp_path):
+    samples = "".join(f"       0: {number:7}: {50_000 + number}\n" for number in range(1000))
+    (tmp_path / "verbose.txt").write_text(f"Thread 0 Interval: 1000\n{samples}")
+    found = calibrate(tmp_path / "verbose.txt", base="kernel-lab", unit="ns")
+    assert sum(fit.mean_ns for fit in found.costs.values()) + 250 == pytest.approx(50_500, abs=10)
+    assert found.warnings == ()
+    assert "say unit='ns'" in calibrate(tmp_path / "verbose.txt", base="kernel-lab").warnings[0]
+
+
 def test_what_no_wake_up_ends_in_is_refused():
     noise = RECORDED.parent / "measured/rtla/osnoise-hist-6.12.txt"
     with pytest.raises(InputError, match=r"expected latencies of wake-ups .*, found osnoise's noise"):
@@ -254,7 +263,8 @@ def test_intervals_as_measured_are_in_the_profile_itself():
     found = calibrate(RECORDED.parent / "measured/trace/trace-cmd-osnoise.txt")
     stalls = next(each for each in found.sources if each.process.kind == "empirical")
     (source,) = (each for each in found.profile().noise if each.name == stalls.name)
-    assert source.arrival.interval().mean_ns == pytest.approx(1e9 / stalls.process.rate_hz, rel=0.1)
+    intervals = stalls.process.entry["empirical"]["file"].values
+    assert source.arrival.interval().mean_ns == pytest.approx(intervals.mean(), rel=0.01)
 
 
 def test_a_folder_without_recording_is_refused(tmp_path):

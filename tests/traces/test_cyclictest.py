@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -255,3 +256,41 @@ def test_damaged_files_are_read_or_refused(tmp_path, text, data):
         measured = read_cyclictest(written(tmp_path, text))
         measured.latencies()
         measured.samples().to_dist()
+
+
+# ---- the unit --------------------------------------------------------------------------------------------------------
+
+STATUS = "T: {0} ( 1) P:80 I:{1} C: {2} Min: {3} Act: 5 Avg: {4} Max: {5}\n"
+
+
+@pytest.mark.parametrize(
+    ("threads", "warned"),
+    [
+        ([(1000, 2000, 1001, 2000, 3000)], "thread 0's smallest latency, 1001, read as us is longer than its interval"),
+        ([(1000, 2000, 3, 1200, 3000)], None),  # a starved thread
+        ([(1000, 2000, 3, 1200, 3000), (1000, 2000, 3, 4, 5)], None),  # so is one of two alike
+        ([(1000, 2000, 3, 4, 5), (1500, 1333, 3, 1600, 9000)], "thread 1's mean latency, 1600, .* it missed none"),
+        ([(1000, 2000, 3, 4, 5), (1500, 900, 3, 1600, 9000)], None),  # 1.35 s of 2: it missed cycles
+        ([(1000, 2000, 3, 90, 3_000_000), (1500, 1333, 3, 4, 5)], "largest latency, 3000000, .* run \\(2000000 us\\)"),
+        ([(0, 2000, 3, 90, 100)], None),
+    ],
+)
+def test_latencies_that_cannot_be_microseconds_are_told(threads, warned, tmp_path):
+    path = written(tmp_path, "".join(STATUS.format(number, *rest) for number, rest in enumerate(threads)))
+    if warned is None:
+        assert read_cyclictest(path).warnings == ()
+    else:
+        (warning,) = read_cyclictest(path).warnings
+        assert re.search(rf"{warned}.* say unit='ns' \(--unit ns\)", warning)
+        assert read_cyclictest(path, unit="us").warnings == ()
+        assert read_cyclictest(path, unit="ns").warnings == ()
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("cyclictest*")), ids=lambda path: path.name)
+def test_of_real_runs_those_in_nanoseconds_are_told_of(path):
+    assert len(read_cyclictest(path).warnings) == ("-ns." in path.name)
+
+
+def test_another_unit_is_refused():
+    with pytest.raises(InputError, match="unit: expected us or ns, found 'ms'"):
+        read_cyclictest(FIXTURES / "cyclictest-plain.txt", unit="ms")

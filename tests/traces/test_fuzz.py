@@ -1,6 +1,7 @@
 """Damaged files are read or refused, never a traceback; ``RTSIM_FUZZ=50000`` examples a reader for a long run."""
 
 import contextlib
+import json
 import lzma
 import os
 import shutil
@@ -12,13 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtsim.inputs.errors import InputError
+from rtsim.traces.compressed import read_compressed, zstd
 from rtsim.traces.events import MISSING
+from rtsim.traces.jumps import BACK_NS, find_jumps, parted, without_jumps
 from rtsim.traces.measured import Measured
 from rtsim.traces.reader import iter_samples, read_measured
+from rtsim.traces.recording import read_recording
 from rtsim.traces.trace import Trace
 
 CYCLICTEST = Path(__file__).parent / "fixtures"
 MEASURED = Path(__file__).parents[2] / "data" / "measured"
+RECORDED = MEASURED.parent / "recorded"
 EXAMPLES = int(os.environ.get("RTSIM_FUZZ", "60"))
 LARGEST = 20_000
 
@@ -66,6 +71,20 @@ def damaged(draw, files):
     return raw
 
 
+@st.composite
+def changed(draw, document):
+    """A JSON document of which one value is another or is missing."""
+    if not isinstance(document, dict | list) or not document or draw(st.integers(0, 4)) == 0:
+        return draw(st.sampled_from([None, -1, "x", [3], {"a": 3}, 1.5, []]))
+    keys = list(document) if isinstance(document, dict) else list(range(len(document)))
+    key, new = draw(st.sampled_from(keys)), document.copy()
+    if draw(st.integers(0, 4)) == 0:
+        del new[key]
+    else:
+        new[key] = draw(changed(document[key]))
+    return new
+
+
 @pytest.mark.parametrize("tool", READERS)
 def test_what_tools_measured(tool, tmp_path):
     @FUZZ
@@ -104,6 +123,71 @@ def test_text_traces(tmp_path):
             assert rows == trace.notes.events
             assert rows + trace.notes.skipped_lines <= raw.count(b"\n")
             trace.notes.warnings()
+
+    read()
+
+
+@pytest.mark.parametrize("packed", [zstd.compress, lzma.compress], ids=["zst", "xz"])
+@pytest.mark.parametrize("before", [True, False], ids=["damaged before", "damaged after"])
+def test_compressed_traces(packed, before, tmp_path):
+    files = TRACES if before else [packed(raw) for raw in TRACES]
+
+    @FUZZ
+    @given(damaged(files))
+    def read(raw):
+        (tmp_path / "trace").write_bytes(packed(raw) if before else raw)
+        with contextlib.suppress(InputError):
+            for chunk in Trace(tmp_path / "trace"):
+                expect_event_columns(chunk)
+        with contextlib.suppress(InputError):
+            read_compressed(tmp_path / "trace")
+
+    read()
+
+
+def test_jumps_of_the_clock_are_cut_out_of_damaged_traces(tmp_path):
+    @FUZZ
+    @given(damaged(TRACES))
+    def read(raw):
+        (tmp_path / "trace").write_bytes(raw)
+        with contextlib.suppress(InputError):
+            trace = Trace(tmp_path / "trace")
+            jumps = find_jumps(trace)
+            times = np.concatenate([without_jumps(*part).column("time_ns") for part in parted(trace, jumps)])
+            assert len(times) == trace.notes.events + len(jumps)
+            assert (np.diff(times) > -BACK_NS).all()
+
+    read()
+
+
+@pytest.mark.parametrize(
+    "case", ["kernel-6.1-cfs/cyc-fifo80-hog3", "kernel-6.1-cfs/cg4096x1+1024x2", "native-6.18-eevdf/cyc-fifo80-hog1"]
+)
+def test_recorded_cases_with_a_damaged_file(case, tmp_path):
+    name, only = case.split("/")
+    folder = tmp_path / name
+    shutil.copytree(RECORDED / case, folder / only)
+    for path in filter(Path.is_file, (RECORDED / name).iterdir()):
+        shutil.copy(path, folder)
+    if (folder / "summary.json").is_file():
+        summary = json.loads((folder / "summary.json").read_text())
+        (folder / "summary.json").write_text(json.dumps({only: summary[only]}))
+    assert list(read_recording(folder).cases) == [only]
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix in (".json", ""))
+    files = {path: path.read_bytes() for path in found}
+
+    @FUZZ
+    @given(st.data())
+    def read(data):
+        path = data.draw(st.sampled_from(list(files)))
+        raw = files[path]
+        if path.suffix == ".json" and data.draw(st.booleans()):
+            path.write_text(json.dumps(data.draw(changed(json.loads(raw)))))
+        else:
+            path.write_bytes(data.draw(damaged([raw])))
+        with contextlib.suppress(InputError):
+            read_recording(folder)
+        path.write_bytes(files[path])
 
     read()
 

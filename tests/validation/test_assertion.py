@@ -32,6 +32,13 @@ def test_it_passes_within_and_fails_beyond_the_tolerance():
         assert_predicts(RECORDING, scenario(), p50=0.01, p99="0.15/10us")
 
 
+def test_a_text_in_nanoseconds_is_compared_as_such_if_that_is_said():
+    plain = Path(__file__).parents[1] / "traces/fixtures/cyclictest-plain-ns.txt"
+    assert assert_predicts(plain, scenario(), unit="ns", mean="0/100us").measured.max_ns == 3_667_419
+    with pytest.raises(AssertionError, match=r"(?s) beyond.*say unit='ns'"):
+        assert_predicts(plain, scenario(), mean="0/100us")
+
+
 def test_tolerances_are_named_as_quantiles():
     with pytest.raises(InputError, match=r"expected a tolerance such as p99=0\.15"):
         assert_predicts(RECORDING, scenario())

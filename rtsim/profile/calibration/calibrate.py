@@ -26,6 +26,8 @@ from rtsim.profile.distributions import Empirical
 from rtsim.profile.load import load_profile, profile_data
 from rtsim.profile.model import Profile
 from rtsim.traces.events import EventChunk
+from rtsim.traces.jumps import find_jumps, jump_warnings, parted, without_jumps
+from rtsim.traces.measured import Unit
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -151,6 +153,7 @@ def calibrate(
     base: str | os.PathLike[str] = "tuned",
     workload: Iterable[str] = (),
     stop_ns: int | None = None,
+    unit: Unit | None = None,
     progress: Progress | None = None,
 ) -> Calibration:
     """Return what recordings of one machine tell of its noise and costs.
@@ -167,6 +170,8 @@ def calibrate(
     stop_ns
         Of a machine that its host or emulator stops now and then: how long (ns) no code of its own takes from one event
         to the next. Steps of wake-ups with such a gap are left out.
+    unit
+        Of cyclictest's texts, which do not say.
     progress
         Called with each file before it is read.
 
@@ -177,7 +182,7 @@ def calibrate(
     """
     if not recordings:
         raise InputError("calibrate", "", "expected a recording")
-    parts = [part for recording in recordings for part in recording_parts(recording)]
+    parts = [part for recording in recordings for part in recording_parts(recording, unit)]
     names = tuple(Path(recording).name for recording in recordings)
     profile, data = load_profile(base), profile_data(base)
     traces = [part for part in parts if part.measured is None]
@@ -211,11 +216,12 @@ def _from_traces(
         if progress is not None:
             progress(str(part.path))
         trace = part.trace
+        jumps = find_jumps(trace)
         steps.begin(part.levels)
-        timelines.append(read_occurrences(_both(trace, steps), (*part.workload, *workload)))
+        timelines.append(read_occurrences(_both(parted(trace, jumps), steps), (*part.workload, *workload)))
         if timelines[-1].length_ns > LONGEST_NS:
             raise InputError(str(part.path), "", "expected a trace of at most a year; are its times damaged?")
-        warnings += [f"{part.path.name}: {warning}" for warning in trace.notes.warnings()]
+        warnings += [f"{part.path.name}: {warning}" for warning in (*jump_warnings(jumps), *trace.notes.warnings())]
     resolution = max(timeline.resolution_ns for timeline in timelines)
     costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in BASE_STEPS})
     schedule = costs["schedule"].mean_ns if "schedule" in costs else _mean_ns(profile, "schedule")
@@ -229,11 +235,11 @@ def _from_traces(
     return Calibration(names, base, costs, sources, tuple(kept), tuple(dict.fromkeys(warnings)), data)
 
 
-def _both(chunks: Iterable[EventChunk], steps: StepReader) -> Iterable[EventChunk]:
-    """Yield the chunks, and let the steps be read from them on the way."""
-    for chunk in chunks:
+def _both(pieces: Iterable[tuple[EventChunk, int]], steps: StepReader) -> Iterable[EventChunk]:
+    """Yield the events without jumps of the clock, and let the steps be read on the way, which need its own times."""
+    for chunk, ahead_ns in pieces:
         steps.read(chunk)
-        yield chunk
+        yield without_jumps(chunk, ahead_ns)
 
 
 def _mean_ns(profile: Profile, cost: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text
 from rtsim.profile.calibration.levels import levels_of_host, levels_of_tasks
-from rtsim.traces.measured import Measured
+from rtsim.traces.measured import Measured, Unit
 from rtsim.traces.reader import read_measured
 from rtsim.traces.rtwl import RtwlTask, parse_command
 from rtsim.traces.trace import Trace
@@ -39,13 +39,15 @@ class Part:
         return Trace(self.path)
 
 
-def recording_parts(path: str | os.PathLike[str]) -> list[Part]:
+def recording_parts(path: str | os.PathLike[str], unit: Unit | None = None) -> list[Part]:
     """Return the traces of a recording; where it has none, its first histogram.
 
     Parameters
     ----------
     path
         A trace or a tool's output; a folder as ``rtsim record`` writes it; a case of ``data/recorded``, or all of them.
+    unit
+        Of a cyclictest text, which does not say.
 
     Raises
     ------
@@ -54,24 +56,24 @@ def recording_parts(path: str | os.PathLike[str]) -> list[Part]:
     """
     where = Path(path)
     if not where.is_dir():
-        return [_file(where)]
+        return [_file(where, unit)]
     traces = list(_traces(where))
     if traces:
         return traces
     for name in LATENCY_FILES:
         if (where / name).is_file():
-            return [Part(where / name, read_measured(where / name))]
+            return [Part(where / name, read_measured(where / name, unit=unit))]
     raise InputError(str(where), "", f"expected one of {', '.join((*TRACES, *LATENCY_FILES))} in this folder")
 
 
-def _file(path: Path) -> Part:
+def _file(path: Path, unit: Unit | None) -> Part:
     """Return a file as the trace that it is, or else as a tool's output."""
     try:
         next(iter(Trace(path)), None)
         return Part(path)
     except InputError as no_trace:
         try:
-            return Part(path, read_measured(path))
+            return Part(path, read_measured(path, unit=unit))
         except InputError:
             raise no_trace from None
 

@@ -125,7 +125,7 @@ def _observed_ns(timeline: Timeline, source: Source) -> int:
 def _stretches(seen: Occurrences, gaps: Sequence[int]) -> list[Integers]:
     """Return the arrivals in ascending order, parted where events were lost."""
     times = np.sort(np.array(seen.begin_ns, np.int64))
-    return [part for part in np.split(times, np.searchsorted(times, sorted(gaps))) if len(part)]
+    return [part for part in np.split(times, np.searchsorted(times, sorted(gaps), side="right")) if len(part)]
 
 
 def _of_one_name(instances: list[_Instance], cpus: tuple[int, ...], resolution: int) -> list[FoundSource]:

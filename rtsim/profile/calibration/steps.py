@@ -21,7 +21,7 @@ from rtsim.profile.calibration.durations import Fit, fit_durations
 from rtsim.profile.calibration.levels import UNKNOWN
 from rtsim.profile.calibration.naming import NICE_0
 from rtsim.profile.calibration.text import exact
-from rtsim.traces.events import MISSING, EventChunk
+from rtsim.traces.events import LOST, MISSING, EventChunk
 
 __all__ = ["MEASURED", "StepReader"]
 
@@ -123,6 +123,10 @@ class StepReader:
     def begin(self, levels: Mapping[str, int]) -> None:
         """Begin another trace, dropping what is under way; `levels`: of cgroups above threads, by name."""
         self._levels = levels
+        self._lost()
+
+    def _lost(self, *_: int) -> None:
+        """Drop what is under way: nothing is known across lost events."""
         for under_way in (self._open, self._ended, self._running, self._last, self._expires):
             under_way.clear()
 
@@ -292,5 +296,5 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     "hrtimer_expire_entry": StepReader._expired, "sched_waking": StepReader._waking,
     "local_timer_exit": StepReader._timer_exit, "softirq_entry": StepReader._softirq_entry,
     "softirq_exit": StepReader._softirq_exit, "irq_handler_entry": StepReader._handler_entry,
-    "sched_switch": StepReader._switch,
+    "sched_switch": StepReader._switch, LOST: StepReader._lost,
 }  # fmt: skip
