@@ -66,6 +66,7 @@ def charge_stretch(s: State, cpu: int) -> None:
         if runs >= 0 and c.bottom != IDLE and c.bottom != IDLE_EXIT:
             c.task_ns += stretch
             s.tasks[runs].cpu_ns += stretch
+            s.tasks[runs].smt_ns += stretch - stretch * c.speed // FULL_SPEED
             polls = s.tasks[runs].polls == 1 and c.bottom == TASK_RUNS
         else:
             c.idle_ns += stretch

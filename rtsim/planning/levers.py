@@ -56,8 +56,8 @@ class LeverRow(TypedDict):
     cpus_spent: int
     locked_mib: int
     others_lost: float | None
-    """Share of the CPU time of other guests and of the host's workload that they get with no lever pulled and not here;
-    negative: they get more. None without others."""
+    """Share of the work that other guests and the host's workload do with no lever pulled and not here; negative: they
+    do more. None without others."""
     why: str
 
 
@@ -201,7 +201,7 @@ class _Summary:
     levered: Levered
     values_ns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in MEASURES})
     tail: TailCauses = field(default_factory=TailCauses)
-    others_ns: list[int] = field(default_factory=list)
+    work_of_others_ns: list[int] = field(default_factory=list)
     result: Result | None = None
     """The replications so far, merged."""
 
@@ -218,7 +218,7 @@ class _Summary:
             self.values_ns[measure].append(values[worst])
             if quantile == TAIL and tasks[worst].latency.count:
                 self.tail.add(tasks[worst], TAIL)
-        self.others_ns.append(_cpu_time_of_others(run, self.levered))
+        self.work_of_others_ns.append(_work_of_others(run, self.levered))
         self.result = run if self.result is None else merge_results([self.result, run])
 
     def merged(self) -> Result:
@@ -230,7 +230,7 @@ class _Summary:
         against = {0: None, 1: "none", len(LEVERS) - 1: "all", len(LEVERS): "none"}[len(self.pulled)]
         values = {name: np.array(each, dtype=float) for name, each in self.values_ns.items()}
         base = None if against is None else summaries[against]
-        others = sum(summaries["none"].others_ns)
+        others = sum(summaries["none"].work_of_others_ns)
         bound = self.merged().bounds.get(self.rank_by.task)
         return {
             "name": self.name,
@@ -243,7 +243,7 @@ class _Summary:
             "bound_ns": bound.rtsl_ns if bound else None,
             "cpus_spent": self.merged().guests[self.levered.guest.name]["cpus_spent"],
             "locked_mib": self.levered.locked_mib(self.pulled),
-            "others_lost": 1 - sum(self.others_ns) / others if others else None,
+            "others_lost": 1 - sum(self.work_of_others_ns) / others if others else None,
             "why": _why(self.tail.means(), base.tail.means()) if base else "",
         }
 
@@ -256,8 +256,11 @@ class _Summary:
         return {name: _ends(paired_interval(each, base[name])) for name, each in values.items()}
 
 
-def _cpu_time_of_others(run: Result, levered: Levered) -> int:
-    """Return the CPU time (ns) of the vCPUs of other guests and of the host's own workload."""
+def _work_of_others(run: Result, levered: Levered) -> int:
+    """Return what the vCPUs of other guests and the host's own workload have done, as CPU time on idle cores (ns).
+
+    CPU time alone would hide what a busy thread of the same core takes from them.
+    """
     own, guests = levered.guest.name, {guest.name for guest in levered.scenario.model.guests}
     total = 0
     for name, task in run.tasks.items():
@@ -266,7 +269,7 @@ def _cpu_time_of_others(run: Result, levered: Levered) -> int:
             counts = level != own and re.fullmatch(r"vcpu\d+", thread) is not None
         else:
             counts = level != "host" and not any(other.startswith(f"{name}/") for other in run.tasks)
-        total += task.cpu_time_ns if counts else 0
+        total += task.work_ns if counts else 0
     return total
 
 

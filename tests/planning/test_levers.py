@@ -22,6 +22,31 @@ REPLICATIONS = 12
 """Without levers some runs of 2 s have nothing in the way: that most have shows with so many."""
 EVERY = frozenset(LEVERS)
 
+SIBLINGS: dict[str, Any] = {
+    "host": {
+        "topology": {"sockets": 1, "cores": 3, "threads": 2, "numbering": "adjacent"},
+        "kernel": {"release": "6.1", "cmdline": "isolcpus=3,4"},
+        "nova": {"cpu_dedicated_set": "3,4", "cpu_shared_set": "0,1,2,5"},
+    },
+    "guests": [
+        {
+            "name": "busy",
+            "flavor": {
+                "ram": 512, "vcpus": 2, "disk": 1,
+                "properties": {"hw:cpu_policy": "dedicated", "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "^0"},
+            },
+            "kernel": {"release": "6.1"},
+            "workload": {
+                "cyclictest": {"cpus": "1"}, "tasks": {"computing": {"cpus": "0", "run": -1}},
+            },
+        }
+    ],
+    "workload": {"tasks": {"program": {"cpus": "5", "run": -1}}},
+    "duration": "500 ms",
+    "warmup": "100 ms",
+}  # fmt: skip
+"""CPUs 0 and 1, 2 and 3, 4 and 5 are siblings; the vCPU that computes is pinned to CPU 4, beside the program."""
+
 
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
@@ -155,6 +180,14 @@ def test_the_price_is_cpus_memory_and_what_others_lose(found: Levers) -> None:
     assert lost is not None
     assert lost > 0.5  # twelve busy vCPUs are left two CPUs of twelve
     assert found.row("none")["others_lost"] == 0
+
+
+def test_others_lose_work_to_a_busy_thread_of_their_core() -> None:
+    """Pinned beside a program of the host, a vCPU that computes leaves it all its CPU time, and 0.62 of its speed."""
+    found = levers(Scenario.of(SIBLINGS), replications=1)
+    program = {name: found.results[name].task("program") for name in ("none", "pinning")}
+    assert program["pinning"].cpu_time_ns == pytest.approx(program["none"].cpu_time_ns, rel=0.02)
+    assert found.row("pinning")["others_lost"] == pytest.approx(1 - 0.62, abs=0.02)
 
 
 def test_no_maximum_is_above_its_bound(found: Levers) -> None:
