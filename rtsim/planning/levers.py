@@ -22,7 +22,7 @@ from rtsim.measure.comparison import mean_interval, paired_interval
 from rtsim.planning.compare import RankBy
 from rtsim.planning.pull import LEVERS, Levered
 from rtsim.planning.replicate import Progress, run_all
-from rtsim.planning.tail import TailCauses
+from rtsim.planning.tail import QuantileCauses
 from rtsim.scenario import Result, Scenario
 from rtsim.scenario.result import merge_results
 
@@ -200,7 +200,7 @@ class _Summary:
     rank_by: RankBy
     levered: Levered
     values_ns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in MEASURES})
-    tail: TailCauses = field(default_factory=TailCauses)
+    tail: QuantileCauses = field(default_factory=lambda: QuantileCauses(TAIL))
     work_of_others_ns: list[int] = field(default_factory=list)
     result: Result | None = None
     """The replications so far, merged."""
@@ -217,7 +217,7 @@ class _Summary:
             worst = max(values, key=lambda name: values[name])
             self.values_ns[measure].append(values[worst])
             if quantile == TAIL and tasks[worst].latency.count:
-                self.tail.add(tasks[worst], TAIL)
+                self.tail.add(tasks[worst])
         self.work_of_others_ns.append(_work_of_others(run, self.levered))
         self.result = run if self.result is None else merge_results([self.result, run])
 
