@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["levers"]
 
-ROOM_FOR_WHY, ROOM_FOR_BOUND, ROOM_FOR_INTERVALS = 100, 120, 150
+ROOM_FOR_WHY, ROOM_FOR_LIMITS = 100, 120
 """Columns of a page from which there is room for these; JSON and report always have them."""
 
 
@@ -41,7 +42,7 @@ def levers(
     engine_ready()
     with progress_shown("pulling levers") as progress:
         found = planning.levers(chosen, guest=guest, replications=replications, progress=progress)
-    write_outputs(found.to_json, found.plot, 6, output=output, report=report, plot=plot)
+    write_outputs(found.to_json, found.plot, 7, output=output, report=report, plot=plot)
     _show(found)
 
 
@@ -52,7 +53,8 @@ def _show(found: Levers) -> None:
     columns = list(rows[0])
     words = [i for i, name in enumerate(columns) if name in ("levers", "why")]
     out.print(table(out, title, columns, [list(row.values()) for row in rows], words=words))
-    out.print("change: of p99.99; of a lever alone, and of all, from none; of all but a lever, from all")
+    out.print("change: of p99.99 (95 % interval); of one lever and of all from none, of all but some from all")
+    out.print("why: the cause that changes most in the samples from p99.99 on, of each run the ten worst at most")
 
 
 def _cells(row: LeverRow, width: int) -> dict[str, object]:
@@ -62,14 +64,14 @@ def _cells(row: LeverRow, width: int) -> dict[str, object]:
     if row["against"] is not None:
         change = microseconds(row["differences_ns"]["p99.99"], sign=True)
         ends = row["differences_ci_ns"]["p99.99"]
-        change += f" ({interval(ends, sign=True)})" if width >= ROOM_FOR_INTERVALS and ends else ""
+        change += f"\n({interval(ends, sign=True)})" if ends else ""
     lost = "-" if row["others_lost"] is None else f"{round(100 * row['others_lost'], 1) + 0.0:.1f} %"
     cells: dict[str, object] = {
-        "levers": row["name"], "p50": values["p50"], "p99.99": values["p99.99"], "change": change, "max": values["max"],
+        "levers": row["name"], "p50": values["p50"], "p99.99": values["p99.99"], "change": change,
     }  # fmt: skip
-    if width >= ROOM_FOR_BOUND:
-        cells["bound"] = microseconds(row["bound_ns"])
+    if width >= ROOM_FOR_LIMITS:
+        cells |= {"max": values["max"], "bound": microseconds(row["bound_ns"])}
     cells |= {"CPUs\nspent": row["cpus_spent"], "MiB\nlocked": row["locked_mib"], "others\nlose": lost}
     if width >= ROOM_FOR_WHY:
-        cells["why"] = row["why"].replace("thread:", "")
+        cells["why"] = re.sub(" (?=[+-])", "\n", row["why"].replace("thread:", ""))
     return cells

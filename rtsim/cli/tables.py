@@ -44,7 +44,7 @@ def table(
         text = number in words
         longest = max((len(word) for row in cells for word in row[number].split()), default=1)
         # rich narrows the widest column first, also one whose words are its lines: it then cuts the table's last column
-        widest = max((len(row[number]) for row in cells), default=1)
+        widest = max((len(line) for row in cells for line in row[number].splitlines()), default=1)
         breaks = text and (longest < widest or longest > LONGEST_WORD)
         made.add_column(
             Text(name), justify="left" if text else "right", no_wrap=not breaks, overflow="fold",

@@ -340,6 +340,7 @@ TASK = dtype_of(f"""
     slept:          ns that it was neither on a CPU nor on a queue
     waits_for_lock: 1 = among the waiters of a mutex
     cpu_ns:         ns on a CPU
+    smt_ns:         ns of these that other tasks of its core cost it
     wakeups:        count
     skipped:        releases skipped
     overruns:       releases that came while it was still busy, and were served late

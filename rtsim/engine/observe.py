@@ -65,6 +65,8 @@ def charge_stretch(s: State, cpu: int) -> None:
         if runs >= 0 and c.bottom != IDLE and c.bottom != IDLE_EXIT:
             c.task_ns += stretch
             s.tasks[runs].cpu_ns += stretch
+            if c.speed != c.frequency:
+                s.tasks[runs].smt_ns += stretch - stretch * c.speed // c.frequency
             polls = s.tasks[runs].polls == 1 and c.bottom == TASK_RUNS
         else:
             c.idle_ns += stretch

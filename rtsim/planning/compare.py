@@ -19,7 +19,7 @@ from rtsim.inputs.errors import InputError
 from rtsim.measure.comparison import ComparisonRow, Outcome, compare_outcomes
 from rtsim.measure.quantiles import quantile_name
 from rtsim.planning.replicate import Progress, run_all
-from rtsim.planning.tail import TailCauses
+from rtsim.planning.tail import QuantileCauses
 from rtsim.planning.vary import varied
 from rtsim.scenario import Result, Scenario
 from rtsim.scenario.result import merge_results
@@ -236,7 +236,7 @@ class _Summary:
         self.result: Result | None = None
         self.refused: str | None = None
         self.values_ns: list[float | None] = []
-        self.tail = TailCauses()
+        self.causes = QuantileCauses(rank_by.quantile)
 
     def add(self, run: Result | str) -> None:
         if isinstance(run, str):
@@ -250,7 +250,7 @@ class _Summary:
         else:
             worst = max(found, key=lambda name: found[name])
             self.values_ns.append(float(found[worst]))
-            self.tail.add(run.task(worst), self.rank_by.quantile)
+            self.causes.add(run.task(worst))
         self.result = run if self.result is None else merge_results([self.result, run])
 
     def outcome(self) -> Outcome:
@@ -258,7 +258,7 @@ class _Summary:
             return Outcome(self.name, refused=self.refused)
         guests = self.result.guests.values()
         return Outcome(
-            self.name, self.values_ns, self.tail.means(),
+            self.name, self.values_ns, self.causes.means(),
             cpus_spent=sum(guest["cpus_spent"] for guest in guests) if guests else None,
             workload_vcpus=sum(guest["workload_vcpus"] for guest in guests) if guests else None,
         )  # fmt: skip

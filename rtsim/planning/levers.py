@@ -1,7 +1,8 @@
 """What each lever of a realtime guest buys and costs: alone, missing from all, and all together.
 
 All combinations are simulated with the same seeds. A lever *alone* is compared with none pulled, *all but* it with all
-pulled: a lever may buy much alone and nothing beside the others, or the reverse.
+pulled: a lever may buy much alone and nothing beside the others, or the reverse. *All but* a pair shows what two levers
+buy of which one is enough.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import pandas as pd
 from rtsim.inputs.errors import InputError
 from rtsim.measure.comparison import mean_interval, paired_interval
 from rtsim.planning.compare import RankBy
-from rtsim.planning.pull import LEVERS, Levered
+from rtsim.planning.pull import LEVERS, PAIRS, Levered
 from rtsim.planning.replicate import Progress, run_all
-from rtsim.planning.tail import TailCauses
+from rtsim.planning.tail import QuantileCauses
 from rtsim.scenario import Result, Scenario
 from rtsim.scenario.result import merge_results
 
@@ -45,7 +46,7 @@ class LeverRow(TypedDict):
     name: str
     pulled: list[str]
     against: str | None
-    """The row it is compared with: none for a lever alone, all for one that is missing."""
+    """The row it is compared with: none for a lever alone, all where one or two are missing."""
     values_ns: dict[str, float | None]
     """By measure, the mean over replications of the worst thread's value."""
     values_ci_ns: dict[str, list[float] | None]
@@ -56,14 +57,16 @@ class LeverRow(TypedDict):
     cpus_spent: int
     locked_mib: int
     others_lost: float | None
-    """Share of the CPU time of other guests and of the host's workload that they get with no lever pulled and not here;
-    negative: they get more. None without others."""
+    """Share of the work that other guests and the host's workload do with no lever pulled and not here; negative: they
+    do more. None without others."""
+    causes_ns: dict[str, float]
+    """Mean latency by cause of the samples from p99.99 on (`QuantileCauses`), of the worst thread of each run."""
     why: str
 
 
 @dataclass(frozen=True)
 class Levers:
-    """The levers of one guest: none, each alone, all but each, all.
+    """The levers of one guest: none, each alone, all but each, all but two that stand in for each other, all.
 
     Parameters
     ----------
@@ -86,7 +89,10 @@ class Levers:
     replications: int
 
     def row(self, name: str) -> LeverRow:
-        """Return the row of that name: ``none``, ``pinning``, ..., ``all but pinning``, ..., ``all``."""
+        """Return the row of that name.
+
+        They are ``none``, ``pinning``, ..., ``all but pinning``, ..., ``all but emulator, policy``, ``all``.
+        """
         return next(row for row in self.rows if row["name"] == name)
 
     def table(self) -> pd.DataFrame:
@@ -143,7 +149,7 @@ def levers(
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Levers:
-    """Simulate a guest with no lever, each lever alone, all but each, and all, with common random numbers.
+    """Simulate a guest with no lever, each alone, all but each (and each of `PAIRS`), and all, with the same seeds.
 
     Parameters
     ----------
@@ -187,6 +193,7 @@ def _combinations() -> dict[str, frozenset[str]]:
         "none": frozenset(),
         **{name: frozenset({name}) for name in LEVERS},
         **{f"all but {name}": every - {name} for name in LEVERS},
+        **{f"all but {', '.join(pair)}": every - {*pair} for pair in PAIRS},
         "all": every,
     }
 
@@ -200,8 +207,8 @@ class _Summary:
     rank_by: RankBy
     levered: Levered
     values_ns: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in MEASURES})
-    tail: TailCauses = field(default_factory=TailCauses)
-    others_ns: list[int] = field(default_factory=list)
+    tail: QuantileCauses = field(default_factory=lambda: QuantileCauses(TAIL))
+    work_of_others_ns: list[int] = field(default_factory=list)
     result: Result | None = None
     """The replications so far, merged."""
 
@@ -217,8 +224,8 @@ class _Summary:
             worst = max(values, key=lambda name: values[name])
             self.values_ns[measure].append(values[worst])
             if quantile == TAIL and tasks[worst].latency.count:
-                self.tail.add(tasks[worst], TAIL)
-        self.others_ns.append(_cpu_time_of_others(run, self.levered))
+                self.tail.add(tasks[worst])
+        self.work_of_others_ns.append(_work_of_others(run, self.levered))
         self.result = run if self.result is None else merge_results([self.result, run])
 
     def merged(self) -> Result:
@@ -227,11 +234,13 @@ class _Summary:
 
     def row(self, summaries: Mapping[str, _Summary]) -> LeverRow:
         """Return the row, compared with the one that a lever was added to or taken from."""
-        against = {0: None, 1: "none", len(LEVERS) - 1: "all", len(LEVERS): "none"}[len(self.pulled)]
+        against = {0: None, 1: "none", len(LEVERS): "none"}.get(len(self.pulled), "all")
         values = {name: np.array(each, dtype=float) for name, each in self.values_ns.items()}
         base = None if against is None else summaries[against]
-        others = sum(summaries["none"].others_ns)
+        intervals = base.intervals_of(values) if base else {}
+        others = sum(summaries["none"].work_of_others_ns)
         bound = self.merged().bounds.get(self.rank_by.task)
+        causes = self.tail.means()
         return {
             "name": self.name,
             "pulled": [name for name in LEVERS if name in self.pulled],
@@ -239,12 +248,13 @@ class _Summary:
             "values_ns": {name: _finite(float(each.mean())) for name, each in values.items()},
             "values_ci_ns": {name: _ends(mean_interval(each)) for name, each in values.items()},
             "differences_ns": base.differences_of(values) if base else {},
-            "differences_ci_ns": base.intervals_of(values) if base else {},
+            "differences_ci_ns": intervals,
             "bound_ns": bound.rtsl_ns if bound else None,
             "cpus_spent": self.merged().guests[self.levered.guest.name]["cpus_spent"],
             "locked_mib": self.levered.locked_mib(self.pulled),
-            "others_lost": 1 - sum(self.others_ns) / others if others else None,
-            "why": _why(self.tail.means(), base.tail.means()) if base else "",
+            "others_lost": 1 - sum(self.work_of_others_ns) / others if others else None,
+            "causes_ns": dict(sorted(causes.items(), key=lambda item: -item[1])),
+            "why": _why(causes, base.tail.means(), intervals["p99.99"]) if base else "",
         }
 
     def differences_of(self, values: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float | None]:
@@ -256,8 +266,11 @@ class _Summary:
         return {name: _ends(paired_interval(each, base[name])) for name, each in values.items()}
 
 
-def _cpu_time_of_others(run: Result, levered: Levered) -> int:
-    """Return the CPU time (ns) of the vCPUs of other guests and of the host's own workload."""
+def _work_of_others(run: Result, levered: Levered) -> int:
+    """Return what the vCPUs of other guests and the host's own workload have done, as CPU time on idle cores (ns).
+
+    CPU time alone would hide what a busy thread of the same core takes from them.
+    """
     own, guests = levered.guest.name, {guest.name for guest in levered.scenario.model.guests}
     total = 0
     for name, task in run.tasks.items():
@@ -266,12 +279,15 @@ def _cpu_time_of_others(run: Result, levered: Levered) -> int:
             counts = level != own and re.fullmatch(r"vcpu\d+", thread) is not None
         else:
             counts = level != "host" and not any(other.startswith(f"{name}/") for other in run.tasks)
-        total += task.cpu_time_ns if counts else 0
+        total += task.work_ns if counts else 0
     return total
 
 
-def _why(causes: Mapping[str, float], base: Mapping[str, float]) -> str:
-    """Return the cause whose part of the tail changes most the way that the tail as a whole does."""
+def _why(causes: Mapping[str, float], base: Mapping[str, float], interval: list[float] | None) -> str:
+    """Return the cause whose part of the tail changes most the way that the tail as a whole does.
+
+    A change that the interval does not tell from zero has no cause.
+    """
     changes = {cause: causes.get(cause, 0.0) - base.get(cause, 0.0) for cause in sorted({*causes, *base})}
     if not changes:
         return ""
@@ -279,6 +295,8 @@ def _why(causes: Mapping[str, float], base: Mapping[str, float]) -> str:
     cause = max(changes, key=lambda name: way * changes[name])
     if abs(changes[cause]) < NO_CHANGE_NS:
         return "no difference"
+    if interval is not None and interval[0] <= 0 <= interval[1]:
+        return "may be chance"
     return f"{cause} {changes[cause] / 1000:+.1f} us"
 
 

@@ -12,6 +12,8 @@ locked      memory locked, its pages not merged    pages may be reclaimed, and m
 ==========  ====================================  ================================================================
 
 What is pulled is as the scenario has it; what it does not have is added.
+
+Some levers stand in for each other (`PAIRS`): beside the others each of them buys little, both together much.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from rtsim.inputs.errors import InputError
 from rtsim.scenario import Host, Scenario
 from rtsim.scenario.guests import Guest, guests_of
 
-__all__ = ["LEVERS", "Levered"]
+__all__ = ["LEVERS", "PAIRS", "Levered"]
 
 LEVERS: Mapping[str, str] = {
     "pinning": "CPU pinning",
@@ -35,6 +37,9 @@ LEVERS: Mapping[str, str] = {
     "locked": "locked memory",
 }
 """By name, in words; in the order in which guides pull them."""
+
+PAIRS = (("emulator", "policy"), ("hugepages", "locked"))
+"""Realtime vCPUs preempt an emulator thread that is on their CPUs; neither huge pages nor locked memory is swapped."""
 
 ISOLATION_ARGUMENTS = frozenset(
     {"isolcpus", "nohz_full", "rcu_nocbs", "rcu_nocb_poll", "irqaffinity", "nowatchdog", "nosoftlockup"}

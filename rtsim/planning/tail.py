@@ -1,4 +1,4 @@
-"""The causes of a tail: what the samples that make a quantile what it is were waiting for."""
+"""The causes of a quantile: what the samples that make it what it is were waiting for."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from collections.abc import Mapping
 from rtsim.measure.quantiles import quantile_rank
 from rtsim.scenario.result import TaskResult
 
-__all__ = ["TailCauses"]
+__all__ = ["TAIL_FROM", "QuantileCauses"]
+
+TAIL_FROM = 0.999
+"""From this quantile on the worst samples tell the causes, below it all samples."""
 
 
-class TailCauses:
-    """Mean causes of the samples that make a quantile what it is: those at or above it, of the task that ranks.
+class QuantileCauses:
+    """Mean causes of the samples that make `quantile` what it is, of the task that ranks.
 
-    Means over all samples say little about a tail. Only the worst samples keep their causes one by one; where they do
-    not reach down to the quantile, the means over all samples have to do.
+    Of a tail (from `TAIL_FROM` on) these are the samples at or above it. Only the worst of each run keep their causes
+    one by one: where a long run has more samples there, its worst stand for them. Of lower quantiles they are all
+    samples. Which it is follows from the quantile alone, so that long and short runs, and all variants, are told alike.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quantile: float) -> None:
+        self.quantile = quantile
         self.totals: dict[str, int] = {}
         self.samples = 0
 
-    def add(self, task: TaskResult, quantile: float) -> None:
-        beyond = task.latency.count - quantile_rank(quantile, task.latency.count) + 1
-        if beyond <= len(task.worst):
-            for sample in task.worst[:beyond]:
-                self._count(sample.causes_ns, 1)
-        else:
+    def add(self, task: TaskResult) -> None:
+        """Take in one run of the task."""
+        if self.quantile < TAIL_FROM:
             self._count(task.causes_ns, task.latency.count)
+            return
+        beyond = task.latency.count - quantile_rank(self.quantile, task.latency.count) + 1
+        for sample in task.worst[:beyond]:
+            self._count(sample.causes_ns, 1)
 
     def _count(self, causes_ns: Mapping[str, int], samples: int) -> None:
         self.samples += samples
@@ -35,4 +41,5 @@ class TailCauses:
             self.totals[cause] = self.totals.get(cause, 0) + part
 
     def means(self) -> dict[str, float]:
+        """Return the mean latency by cause, ns."""
         return {cause: total / self.samples for cause, total in self.totals.items()} if self.samples else {}

@@ -18,8 +18,12 @@ __all__ = ["levers_page", "levers_table", "plot_levers"]
 
 Row = Mapping[str, Any]
 
-MEASURES = ("p50", "p99.99", "max")
-MARKERS = {"p50": "|", "p99.99": "o", "max": "D"}
+MEASURES = ("p50", "max", "p99.99")
+"""In the order in which they are drawn: a largest sample does not hide the quantile that it is."""
+MARKERS = {"p50": {"marker": "|", "markersize": 9}, "max": {"marker": "D", "markersize": 7, "fillstyle": "none"},
+           "p99.99": {"marker": "o", "markersize": 5}}  # fmt: skip
+CHANCE = {"marker": "o", "markersize": 5, "fillstyle": "none"}
+"""Of a p99.99 whose change the interval does not tell from zero."""
 SPACE = 0.6
 """Between the groups of rows."""
 
@@ -27,7 +31,8 @@ SPACE = 0.6
 def plot_levers(rows: Sequence[Row], task: str, *, ax: Axes | None = None, legend: bool = True) -> Axes:
     """Draw median, 99.99th percentile, maximum and bound of each combination of levers on a logarithmic axis.
 
-    Lines at the p99.99 of no lever and of all levers run through the rows that are compared with them.
+    Lines at the p99.99 of no lever and of all levers run through the rows that are compared with them. Of rows whose
+    p99.99 may differ from it by chance only, that is hollow.
 
     Parameters
     ----------
@@ -42,24 +47,22 @@ def plot_levers(rows: Sequence[Row], task: str, *, ax: Axes | None = None, legen
     """
     ax = plt.gca() if ax is None else ax
     places = _places(rows)
-    colours = palette(4)
+    colours = dict(zip(("p50", "p99.99", "max", "bound"), palette(4), strict=True))
     for row, y in zip(rows, places, strict=True):
         values = [row["values_ns"][name] for name in MEASURES]
         known = [value / 1000 for value in values if value is not None]
         if known:
-            ax.plot([min(known), max(known)], [y, y], color=colours[0], linewidth=1, alpha=0.5, zorder=1)
-    for colour, name in zip(colours, MEASURES, strict=False):
-        found = [(row["values_ns"][name], y) for row, y in zip(rows, places, strict=True)]
-        points = [(value / 1000, y) for value, y in found if value is not None]
-        style: dict[str, Any] = {"linestyle": "none", "marker": MARKERS[name], "color": colour, "label": name}
-        ax.plot([x for x, _ in points], [y for _, y in points], markersize=9 if name == "p50" else 6, **style)
-    bounds = [(row["bound_ns"] / 1000, y) for row, y in zip(rows, places, strict=True) if row["bound_ns"] is not None]
-    if bounds:
-        style = {"linestyle": "none", "marker": 4, "markersize": 8, "color": colours[3], "label": "bound"}
-        ax.plot([x for x, _ in bounds], [y for _, y in bounds], **style)
-    _references(ax, rows, places, colours[1])
+            ax.plot([min(known), max(known)], [y, y], color=colours["p50"], linewidth=1, alpha=0.5, zorder=1)
+    rows_at = list(zip(rows, places, strict=True))
+    for name in MEASURES:
+        clear = [(row["values_ns"][name], y) for row, y in rows_at if name != "p99.99" or not _may_be_chance(row)]
+        _mark(ax, clear, name, colours[name], MARKERS[name])
+    unclear = [(row["values_ns"]["p99.99"], y) for row, y in rows_at if _may_be_chance(row)]
+    _mark(ax, unclear, "p99.99: change may be chance", colours["p99.99"], CHANCE)
+    _mark(ax, [(row["bound_ns"], y) for row, y in rows_at], "bound", colours["bound"], {"marker": 4, "markersize": 8})
+    _references(ax, rows, places, colours["p99.99"])
     ax.set_yticks(places, [row["name"] for row in rows])
-    ax.set(xscale="log", ylim=(places[-1] + 0.6, -0.6), xlabel="latency (µs)", title=task)
+    ax.set(xscale="log", ylim=(places[-1] + 0.6, -0.6), xlabel="latency (µs)", title=f"{task} by levers pulled")
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=30))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace(",", "\u2009")))
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -68,8 +71,23 @@ def plot_levers(rows: Sequence[Row], task: str, *, ax: Axes | None = None, legen
     ax.grid(True, axis="x")
     ax.set_axisbelow(True)
     if legend:
-        ax.legend(loc="best", fontsize="small")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, fontsize="small")
     return ax
+
+
+def _mark(
+    ax: Axes, values: Sequence[tuple[float | None, float]], label: str, colour: str, style: Mapping[str, Any]
+) -> None:
+    """Draw markers at latencies (ns) in rows; those that are None are left out, and all of it where none is left."""
+    known = [(value / 1000, y) for value, y in values if value is not None]
+    if known:
+        x, y = zip(*known, strict=True)
+        ax.plot(x, y, linestyle="none", color=colour, label=label, **style)
+
+
+def _may_be_chance(row: Row) -> bool:
+    ends = row["differences_ci_ns"].get("p99.99")
+    return ends is not None and ends[0] <= 0 <= ends[1]
 
 
 def _places(rows: Sequence[Row]) -> list[float]:
@@ -84,7 +102,8 @@ def _references(ax: Axes, rows: Sequence[Row], places: Sequence[float], colour: 
         value = next((row["values_ns"]["p99.99"] for row in rows if row["name"] == name), None)
         if value is not None and len(own):
             ends = [places[own[0]] - 0.4, places[own[-1]] + 0.4]
-            ax.plot([value / 1000] * 2, ends, color=colour, linewidth=1, linestyle=":", zorder=1)
+            label = "p99.99 of none, of all" if name == "none" else None
+            ax.plot([value / 1000] * 2, ends, color=colour, linewidth=1, linestyle=":", zorder=1, label=label)
 
 
 def levers_table(rows: Sequence[Row]) -> Html:
@@ -131,14 +150,34 @@ def levers_page(data: Row) -> str:
         Html(f"<header><h1>{escape(title)}</h1>{provenance(data['rtsim'], scenario, {'levers': len(rows)})}</header>"),
         levers_table(rows),
         Html(
-            '<p class="quiet">A lever alone is compared with none pulled, all but one with all; differences are paired '
-            f"over {data['replications']} replications with the same noise, their intervals at 95\u00a0%.</p>"
+            '<p class="quiet">A lever alone is compared with none pulled, all but one or two with all; differences are '
+            f"paired over {data['replications']} replications with the same noise, their intervals at 95\u00a0%. Where "
+            "that of p99.99 holds 0, the change may be chance. The largest change is that of a cause in the samples "
+            "from p99.99 on, of each run the ten worst at most. Others lose work, not CPU time: a busy thread of the "
+            "same core slows them down.</p>"
         ),
         Html("<h2>Picture</h2>"),
-        picture(draw, f"{task}: the dotted lines are the p99.99 of no lever and of all.", height=6.0, narrow_height=7),
+        picture(
+            draw,
+            f"{task}: what a hollow p99.99 differs from its dotted line may be chance.",
+            height=6.6,
+            narrow_height=7.6,
+        ),
+        Html("<h2>What the tail waits for</h2>"),
+        causes_figure(_tails(rows, "none"), f"{task}: mean latency by cause of the samples from p99.99 on; one lever."),
+        causes_figure(_tails(rows, "all"), f"{task}: the same; all levers but some."),
         Html("<h2>Where the time goes</h2>"),
-        causes_figure(causes, f"{task}: mean latency by cause."),
+        causes_figure(causes, f"{task}: mean latency by cause of all samples."),
         Html("<h2>Scenario, all levers pulled</h2>"),
         scenario_section(scenario),
     ]
     return document(title, Html("".join(parts)))
+
+
+def _tails(rows: Sequence[Row], base: str) -> dict[str, Mapping[str, float]]:
+    """Return what the tails of `base` and of the rows compared with it wait for; that of all levers is with its own."""
+    return {
+        row["name"]: row["causes_ns"]
+        for row in rows
+        if row["name"] == base or (row["against"] == base and row["name"] != "all")
+    }

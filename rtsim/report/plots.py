@@ -192,9 +192,8 @@ def plot_causes(
             )
         left += lengths
     for row, total in enumerate(left):
-        ax.annotate(
-            f"{total:.3g}", (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize="small"
-        )
+        text = f"{total:.3g}" if total < 1000 else f"{total:,.0f}".replace(",", "\u2009")
+        ax.annotate(text, (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize="small")
     ax.set_yticks(np.arange(len(causes)), list(causes))
     ax.invert_yaxis()
     ax.set_xlabel("mean latency by cause (µs)")

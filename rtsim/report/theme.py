@@ -1,7 +1,7 @@
 """How pictures look: colours that colour-blind readers can tell apart, on light and on dark ground.
 
-The hues are Okabe and Ito's, darkened or lightened for contrast; lines differ by dash pattern too, so that no picture
-depends on colour alone.
+The hues are Okabe and Ito's, darkened or lightened so that each stands out from the ground and from the others to
+every kind of colour blindness; lines differ by dash pattern too, so that no picture depends on colour alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from cycler import cycler
 
 __all__ = ["DARK", "DASHES", "LIGHT", "line_style", "palette", "theme"]
 
-LIGHT = ("#0072B2", "#D55E00", "#00805D", "#B0508A", "#A87400", "#3A9BD6", "#7A1F4E", "#6B6B6B")
-DARK = ("#5AB0F0", "#FF8A3D", "#33C79B", "#E79AC6", "#E8B02E", "#A9DAFF", "#D4709F", "#B5B5B5")
+LIGHT = ("#0072B2", "#D55E00", "#005C36", "#924679", "#5E4D08", "#1DA0CB", "#5C173F", "#919191", "#0D0D0D")
+DARK = ("#5AB0F0", "#FF8A3D", "#0F8A6B", "#CC66B2", "#FFCF00", "#B6DAFF", "#CE0B4C", "#B6B6B6", "#FFFFFF")
 DASHES = ("-", (0, (6, 2)), (0, (5, 1.5, 1, 1.5)), (0, (2, 1.2)))
 
 
@@ -33,7 +33,7 @@ def theme(dark: bool = False) -> AbstractContextManager[None]:
 
 
 def palette(number: int) -> list[str]:
-    """Return `number` colours of the present theme, repeating after eight; matplotlib's own outside of `theme`."""
+    """Return `number` colours of the present theme, repeating after nine; the light one's outside of `theme`."""
     colours = [str(colour) for colour in mpl.rcParams["axes.prop_cycle"].by_key()["color"]]
     if colours[0] not in (LIGHT[0], DARK[0]):
         colours = list(LIGHT)
@@ -42,4 +42,4 @@ def palette(number: int) -> list[str]:
 
 def line_style(number: int) -> Any:
     """Return the dash pattern of line `number`: neighbours differ, and so do lines that share a colour."""
-    return DASHES[(number + number // 8) % len(DASHES)]
+    return DASHES[number % len(DASHES)]

@@ -51,6 +51,8 @@ class TaskResult:
     """In which it was executed itself, with its part of each switch."""
     charged_ns: int
     """What the scheduler has charged it for, as its own CPU clock tells (CLOCK_THREAD_CPUTIME_ID, getrusage)."""
+    smt_ns: int
+    """Of `cpu_time_ns`, what tasks on other CPUs of its core have cost it."""
     wakeups: int
     skipped: int
     switches_voluntary: int
@@ -65,6 +67,11 @@ class TaskResult:
     exits: Mapping[str, int] = field(default_factory=dict)
     """How often a vCPU left guest mode, by reason: those of ``vm_exit`` in a profile, ``arm`` for programming its timer
     and ``ipi`` for interrupting another vCPU."""
+
+    @property
+    def work_ns(self) -> int:
+        """CPU time that its work would have taken with cores to itself."""
+        return self.cpu_time_ns - self.smt_ns
 
     @property
     def latency(self) -> LogLinearHistogram:
@@ -96,6 +103,7 @@ class TaskResult:
             **{name: self.histograms[name].to_dist() for name in HISTOGRAMS},
             "cpu_time_ns": self.cpu_time_ns,
             "charged_ns": self.charged_ns,
+            "smt_ns": self.smt_ns,
             "cpu_times_ns": {str(cpu): ns for cpu, ns in sorted(self.cpu_times_ns.items())},
             "cpu_share": self.cpu_time_ns / duration_ns,
             "wakeups": self.wakeups,
@@ -115,8 +123,8 @@ def _added(one: Mapping[Key, int], other: Mapping[Key, int]) -> dict[Key, int]:
 
 
 COUNTS = (
-    "cpu_time_ns", "charged_ns", "wakeups", "skipped", "switches_voluntary", "switches_involuntary", "migrations",
-    "run_delay_ns",
+    "cpu_time_ns", "charged_ns", "smt_ns", "wakeups", "skipped", "switches_voluntary", "switches_involuntary",
+    "migrations", "run_delay_ns",
 )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 POLICY_NAMES = {number: name for name, number in POLICIES.items()}
 BUCKETS = ("task_ns", "irq_ns", "softirq_ns", "hardware_ns", "idle_ns")
-TASK_COUNTS = ("cpu_ns", "wakeups", "skipped", "voluntary", "involuntary", "migrations", "run_delay")
+TASK_COUNTS = ("cpu_ns", "smt_ns", "wakeups", "skipped", "voluntary", "involuntary", "migrations", "run_delay")
 
 
 def simulate(scenario: Scenario, *, clock: Clock = "compiled", progress: Progress | None = None) -> Result:
@@ -193,6 +193,7 @@ def _task(
         histograms=_histograms(assembly, watch),
         cpu_time_ns=counts["cpu_ns"],
         charged_ns=charged_ns,
+        smt_ns=counts["smt_ns"],
         wakeups=counts["wakeups"],
         skipped=counts["skipped"],
         switches_voluntary=counts["voluntary"],

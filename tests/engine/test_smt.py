@@ -96,6 +96,26 @@ def test_two_hogs_together_do_what_the_speed_says(speed: int) -> None:
     assert jobs == pytest.approx(2 * 100 * speed / es.FULL_SPEED, abs=2)
 
 
+def test_what_a_task_loses_to_its_core_is_kept_apart_from_its_cpu_time() -> None:
+    """100 us of work on CPU 0, beside which CPU 1 is busy for 60 us: 130 us on the CPU, of which 30 are lost."""
+    b = core()
+    job(b, "a", 0, MS, 100 * US)
+    job(b, "b", 1, MS + 20 * US, 30 * US)
+    done = run(b, 2 * MS)
+    for name, on_cpu, lost in (("a", 130 * US, 30 * US), ("b", 60 * US, 30 * US)):
+        assert (int(done.task(name)["cpu_ns"]), int(done.task(name)["smt_ns"])) == (on_cpu, lost)
+
+
+def test_a_vcpu_loses_what_its_guest_does() -> None:
+    b = core()
+    guest = add_guest(b, [[0]], [0])
+    inside = b.server("inside", guest.kernel, [0], es.FIFO, 10)
+    job_at(b, inside, MS, 100 * US)
+    job(b, "b", 1, MS + 20 * US, 30 * US)
+    done = run(b, 2 * MS)
+    assert int(done.task("inside")["smt_ns"]) == int(done.task("vcpu0")["smt_ns"]) == 30 * US
+
+
 # ---- frequencies ----------------------------------------------------------------------------------------------------
 
 

@@ -109,5 +109,6 @@ def test_main_causes_are_the_largest_of_any_variant():
 def test_colours_follow_the_theme_and_lines_that_share_one_differ_in_dashes():
     with theme(dark=True):
         assert palette(2) == list(DARK[:2])
-    assert palette(9)[0] == palette(9)[8] == LIGHT[0]
-    assert line_style(0) != line_style(8)
+    assert len(set(palette(9))) == 9
+    assert palette(10)[0] == palette(10)[9] == LIGHT[0]
+    assert line_style(0) != line_style(9)
