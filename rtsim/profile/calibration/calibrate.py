@@ -16,6 +16,7 @@ from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import write_whole
 from rtsim.inputs.models import validate
 from rtsim.profile.calibration.durations import Fit, Measurements
+from rtsim.profile.calibration.lateness import idle_exit
 from rtsim.profile.calibration.occurrences import read_occurrences
 from rtsim.profile.calibration.parts import Part, recording_parts
 from rtsim.profile.calibration.sources import FoundSource, find_sources
@@ -126,7 +127,10 @@ class Calibration:
         data = dict(self._base_data)
         label = ", ".join(self.recordings)
         data["description"] = f"Calibrated from {label}; the rest is {self.base}"
-        data["costs"] = {**data["costs"], **{name: self._cost(name, fit, label) for name, fit in self.costs.items()}}
+        found_costs = {name: self._cost(name, fit, label) for name, fit in self.costs.items()}
+        exits = {name: found_costs.pop(idle_exit(name)) for name in _states(self.costs)}
+        exits = {**data["costs"]["idle_exit"], **exits}
+        data["costs"] = {**data["costs"], **found_costs, "idle_exit": exits}
         if self.sources is not None:
             found = [each.entry(label) for each in self.sources]
             classes = {each.kind for each in self.sources}
@@ -137,7 +141,7 @@ class Calibration:
         return data
 
     def _cost(self, name: str, fit: Fit, label: str) -> dict[str, Any]:
-        step = MEASURED[name] if self.sources is not None else "share of the median latency"
+        step = MEASURED[name.partition(".")[0]] if self.sources is not None else "share of the median latency"
         return {**fit.entry, "source": f"{label}: {step}; {fit}"}
 
     def _head(self) -> str:
@@ -211,16 +215,17 @@ def _from_traces(
         if progress is not None:
             progress(str(part.path))
         trace = part.trace
-        steps.begin(part.levels)
+        steps.begin(part.levels, part.idle)
         timelines.append(read_occurrences(_both(trace, steps), (*part.workload, *workload)))
         if timelines[-1].length_ns > LONGEST_NS:
             raise InputError(str(part.path), "", "expected a trace of at most a year; are its times damaged?")
         warnings += [f"{part.path.name}: {warning}" for warning in trace.notes.warnings()]
     resolution = max(timeline.resolution_ns for timeline in timelines)
     costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in BASE_STEPS})
+    costs |= steps.late.fits(dict(profile.costs.idle_states()), steps.residencies_ns)
     schedule = costs["schedule"].mean_ns if "schedule" in costs else _mean_ns(profile, "schedule")
     sources = tuple(find_sources(timelines, schedule + _mean_ns(profile, "context_switch")))
-    missing = [name for name in MEASURED if name not in costs]
+    missing = [name for name in MEASURED if name not in {cost.partition(".")[0] for cost in costs}]
     kept = [ALWAYS_KEPT]
     if missing:
         kept.append(f"not met often enough in the events, and kept: {', '.join(missing)}")
@@ -234,6 +239,11 @@ def _both(chunks: Iterable[EventChunk], steps: StepReader) -> Iterable[EventChun
     for chunk in chunks:
         steps.read(chunk)
         yield chunk
+
+
+def _states(costs: Iterable[str]) -> list[str]:
+    """Return the idle states whose exits are among some costs."""
+    return [name.removeprefix(idle_exit("")) for name in costs if name.startswith(idle_exit(""))]
 
 
 def _mean_ns(profile: Profile, cost: str) -> float:

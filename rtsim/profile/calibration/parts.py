@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text
+from rtsim.profile.calibration.idle_states import WITHOUT_DRIVER, IdleState, idle_states
 from rtsim.profile.calibration.levels import levels_of_host, levels_of_tasks
 from rtsim.traces.measured import Measured
 from rtsim.traces.reader import read_measured
@@ -25,13 +26,15 @@ TRACES = ("trace.txt", "trace.txt.zst", "trace.dat", "perf.data")
 class Part:
     """A trace, or the latencies that a tool measured.
 
-    `workload` names the threads that were measured, `levels` tells how many levels of cgroups threads are in.
+    `workload` names the threads that were measured, `levels` tells how many levels of cgroups threads are in, `idle`
+    what the idle states are.
     """
 
     path: Path
     measured: Measured | None = None
     workload: tuple[str, ...] = ()
     levels: Mapping[str, int] = field(default_factory=dict, hash=False)
+    idle: Mapping[int, IdleState] = field(default_factory=lambda: WITHOUT_DRIVER, hash=False)
 
     @property
     def trace(self) -> Trace:
@@ -82,7 +85,8 @@ def _traces(folder: Path) -> Iterator[Part]:
             if (place / name).is_file():
                 tasks = _tasks(place / "cmd")
                 levels = levels_of_host(place / "host") | levels_of_tasks(tasks)
-                yield Part(place / name, workload=tuple(task.name for task in tasks), levels=levels)
+                workload = tuple(task.name for task in tasks)
+                yield Part(place / name, workload=workload, levels=levels, idle=idle_states(place / "host"))
                 break
 
 

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from rtsim.profile.calibration.durations import Fit, fit_durations
+from rtsim.profile.calibration.idle_states import WITHOUT_DRIVER, IdleState
+from rtsim.profile.calibration.lateness import FEWEST, Lateness
 from rtsim.profile.calibration.levels import UNKNOWN
 from rtsim.profile.calibration.naming import NICE_0
 from rtsim.profile.calibration.text import exact
-from rtsim.traces.events import MISSING, EventChunk
+from rtsim.traces.events import MISSING, RUNNING, EventChunk
 
 __all__ = ["MEASURED", "StepReader"]
 
@@ -30,8 +32,6 @@ SAME_CLOCK_NS = 1_000_000
 """``now=`` is the monotonic clock's; the trace's is the same one if they are never further apart."""
 SOON_NS = 100_000
 """What follows an interrupt later than this is no part of its wake-up."""
-FEWEST = 10
-"""A step met less often is left to the base."""
 LOWEST_FAIR = NICE_0 - 20
 FAIR_TICK = "tick over a fair task"
 
@@ -46,13 +46,16 @@ MEASURED = {
     "softirq_entry": "local_timer_exit to softirq_entry",
     "tick": "local_timer_entry to the end of the interrupt and its softirqs, without wake-up, less timer_irq, and "
     "less preempt_fair and cgroup_level for each level where a fair task ran",
-    "irq_entry": "expiry of a timer to hrtimer_expire_entry's now=, on a busy CPU",
+    "irq_entry": "hrtimer_start's expires= to hrtimer_expire_entry's now=, while a thread ran and nothing else came; "
+    "where none ran, less the base's idle_exit",
+    "idle_exit": "the same on an idle CPU, less irq_entry, by the state that cpu_idle tells, or else by the base's "
+    "residencies",
 }
 """Costs of a profile that a trace tells, and from which step."""
 
 PARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "timer_irq": {"timer_irq": ()}, "wake": {"wake": ()}, "schedule": {"schedule": ()},
-    "softirq_entry": {"softirq_entry": ()}, "irq_entry": {"irq_entry": ()},
+    "softirq_entry": {"softirq_entry": ()},
     "preempt_fair": {"preempt_fair": ("wake",)}, "put_fair": {"put_fair": ("wake", "schedule")},
     "tick": {"tick": ("timer_irq",), FAIR_TICK: ("timer_irq", "preempt_fair")},
 }  # fmt: skip
@@ -67,6 +70,10 @@ class _Interrupt:
     idle: bool
     fair: bool
     running_levels: int
+    quiet_since: int
+    """Last event of the CPU before it."""
+    idle_state: str | None
+    timers: int = 0
     expired: int | None = None
     waking: int | None = None
     wakes: int = 0
@@ -98,6 +105,10 @@ class StepReader:
     steps: dict[str, list[int]] = field(default_factory=dict)
     walked: list[tuple[str, int, int]] = field(default_factory=list)
     """Those that walk a fair task's cgroups: the step, how many levels, and how long it took (ns)."""
+    late: Lateness = field(default_factory=Lateness)
+    residencies_ns: dict[str, int] = field(default_factory=dict)
+    """Of idle states, where a recording tells."""
+    _idle_states: Mapping[int, IdleState] = field(default_factory=dict)
     _levels: Mapping[str, int] = field(default_factory=dict)
     _names: list[str] = field(default_factory=list)
     _open: dict[int, _Interrupt] = field(default_factory=dict)
@@ -105,9 +116,11 @@ class StepReader:
     _running: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     """By CPU: pid, priority and levels of cgroups of who was switched to."""
     _last: dict[int, int] = field(default_factory=dict)
-    """By CPU: time of its last event."""
+    """By CPU: time of its last event; cpu_idle counts for none, as it belongs to leaving the state."""
     _expires: dict[int, int] = field(default_factory=dict)
     """By timer address: when it expires."""
+    _idle_in: dict[int, int] = field(default_factory=dict)
+    """By CPU: the number of the idle state that it entered last."""
 
     def read(self, chunk: EventChunk) -> None:
         """Take the events of a chunk."""
@@ -115,15 +128,29 @@ class StepReader:
         handlers = {code: _HANDLERS[name] for code, name in enumerate(chunk.names) if name in _HANDLERS}
         for row in zip(*(chunk.column(name).tolist() for name in _COLUMNS), strict=True):
             handler = handlers.get(row[2])
+            if handler is StepReader._idle:
+                self._idle(*row)
+                continue
             if self.stop_ns is not None:
                 self._see_stop(row[0], row[1], self.stop_ns)
             if handler is not None:
                 handler(self, *row)
+            self._last[row[1]] = row[0]
 
-    def begin(self, levels: Mapping[str, int]) -> None:
-        """Begin another trace, dropping what is under way; `levels`: of cgroups above threads, by name."""
-        self._levels = levels
-        for under_way in (self._open, self._ended, self._running, self._last, self._expires):
+    def begin(self, levels: Mapping[str, int], idle_states: Mapping[int, IdleState] = WITHOUT_DRIVER) -> None:
+        """Begin another trace, dropping what is under way.
+
+        Parameters
+        ----------
+        levels
+            Of cgroups above threads, by name.
+        idle_states
+            By their number in cpu_idle.
+        """
+        self._levels, self._idle_states = levels, idle_states
+        told = {state.name: state.residency_ns for state in idle_states.values()}
+        self.residencies_ns |= {name: ns for name, ns in told.items() if ns is not None}
+        for under_way in (self._open, self._ended, self._running, self._last, self._expires, self._idle_in):
             under_way.clear()
 
     def fits(self, resolution_ns: int, base_ns: Mapping[str, float]) -> dict[str, Fit]:
@@ -185,7 +212,6 @@ class StepReader:
                 self._open[cpu].stopped = True
             if cpu in self._ended:
                 self._ended[cpu].stopped_since = True
-        self._last[cpu] = time
 
     def _add(self, name: str, duration: int) -> None:
         if 0 <= duration <= SOON_NS:
@@ -201,10 +227,23 @@ class StepReader:
         if MISSING not in (rest[_NUMBER], rest[_VALUE]):
             self._expires[rest[_NUMBER]] = rest[_VALUE]
 
-    def _timer_entry(self, time: int, cpu: int, *_: int) -> None:
+    def _idle(self, _time: int, _cpu: int, *rest: int) -> None:
+        if rest[_NUMBER] != RUNNING:
+            self._idle_in[rest[_OTHER_CPU]] = rest[_NUMBER]
+
+    def _timer_entry(self, time: int, cpu: int, *rest: int) -> None:
         self._close(cpu)
-        pid, prio, levels = self._running.get(cpu, (MISSING, MISSING, 0))
-        self._open[cpu] = _Interrupt(time, pid == 0, pid > 0 and prio >= LOWEST_FAIR, levels)
+        pid, prio, levels = self._who_runs(cpu, rest[_PID])
+        state = self._idle_states.get(self._idle_in.get(cpu, MISSING))
+        self._open[cpu] = _Interrupt(
+            time, pid == 0, pid > 0 and prio >= LOWEST_FAIR, levels, self._last.get(cpu, time),
+            None if state is None else state.name,
+        )  # fmt: skip
+
+    def _who_runs(self, cpu: int, pid: int) -> tuple[int, int, int]:
+        """Return pid, priority and levels of who runs: of a switch that was not traced, as from idle, only the pid."""
+        known = self._running.get(cpu, (MISSING, MISSING, 0))
+        return known if pid in (known[0], MISSING) else (pid, MISSING, 0 if pid == 0 else UNKNOWN)
 
     def _expired(self, time: int, cpu: int, *rest: int) -> None:
         irq = self._open.get(cpu)
@@ -213,12 +252,23 @@ class StepReader:
         read, tick = rest[_VALUE], self._text(rest[_NAME]) in TICKS
         same_clock = read != MISSING and abs(time - read) <= SAME_CLOCK_NS
         irq.tick |= tick
-        expiry = self._expires.pop(rest[_NUMBER], None)
-        if irq.expired is None and expiry is not None and read != MISSING and not irq.idle:
-            late = read - expiry
-            if self.stop_ns is None or late < self.stop_ns:
-                self._add("irq_entry", late)
+        irq.timers += 1
         irq.expired = read if same_clock else time
+        expiry = self._expires.pop(rest[_NUMBER], None)
+        if expiry is not None and read != MISSING:
+            self._see_lateness(irq, cpu, read - expiry)
+
+    def _see_lateness(self, irq: _Interrupt, cpu: int, late: int) -> None:
+        """Take the lateness of the timer that the interrupt came for, if nothing else kept it waiting."""
+        if irq.timers != 1 or irq.expired is None or (self.stop_ns is not None and late >= self.stop_ns):
+            return
+        idled = irq.expired - late - irq.quiet_since
+        if idled < 0:
+            return
+        if not irq.idle:
+            self.late.add_busy(late)
+        elif irq.idle_state is not None or not self._idle_in:
+            self.late.add_idle(late, idled, irq.idle_state)
 
     def _waking(self, time: int, cpu: int, *rest: int) -> None:
         irq = self._open.get(cpu)
@@ -283,8 +333,11 @@ class StepReader:
         return "" if code == MISSING else self._names[code]
 
 
-_COLUMNS = ("time_ns", "cpu", "event", "other_pid", "other_comm", "other_prio", "number", "name", "value_ns")
-_OTHER_PID, _OTHER_COMM, _OTHER_PRIO, _NUMBER, _NAME, _VALUE = range(1, 7)
+_COLUMNS = (
+    "time_ns", "cpu", "event", "pid", "other_pid", "other_comm", "other_prio", "other_cpu", "number", "name",
+    "value_ns",
+)  # fmt: skip
+_PID, _OTHER_PID, _OTHER_COMM, _OTHER_PRIO, _OTHER_CPU, _NUMBER, _NAME, _VALUE = range(1, 9)
 """Places behind time and CPU; 0 is the event itself."""
 
 _HANDLERS: dict[str, Callable[..., Any]] = {
@@ -292,5 +345,5 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     "hrtimer_expire_entry": StepReader._expired, "sched_waking": StepReader._waking,
     "local_timer_exit": StepReader._timer_exit, "softirq_entry": StepReader._softirq_entry,
     "softirq_exit": StepReader._softirq_exit, "irq_handler_entry": StepReader._handler_entry,
-    "sched_switch": StepReader._switch,
+    "sched_switch": StepReader._switch, "cpu_idle": StepReader._idle,
 }  # fmt: skip
