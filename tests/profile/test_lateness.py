@@ -15,6 +15,7 @@ from rtsim.profile.calibration.steps import StepReader
 from rtsim.traces.text import TextTrace
 
 ENTRY_NS, EXIT_NS = 800, {0: 100, 2: 7_000}
+BASE_ENTRY_NS = 300
 STATES = {0: IdleState("poll", 0), 2: IdleState("C1E", 20_000)}
 
 
@@ -49,7 +50,9 @@ def read(text: str, states=STATES) -> StepReader:
 
 
 def lates(text: str, states=STATES):
-    fits = read(text, states).late.fits(dict(load_profile("untuned").costs.idle_states()), {"C1E": 20_000})
+    fits = read(text, states).late.fits(
+        dict(load_profile("untuned").costs.idle_states()), BASE_ENTRY_NS, {"C1E": 20_000}
+    )
     return {name: fit.mean_ns for name, fit in fits.items()}
 
 
@@ -67,8 +70,13 @@ def test_each_state_has_its_own_exit_beyond_the_entry() -> None:
     assert found == {"irq_entry": ENTRY_NS, "idle_exit.poll": EXIT_NS[0], "idle_exit.C1E": EXIT_NS[2]}
 
 
-def test_without_a_busy_cpu_the_entry_is_less_the_exit_of_the_base() -> None:
-    assert lates(on_idle(20, 0) + on_idle(40, 2)) == {"irq_entry": ENTRY_NS, "idle_exit.C1E": EXIT_NS[2]}
+def test_without_a_busy_cpu_entry_and_exit_are_parted_as_in_the_base() -> None:
+    found = lates(on_idle(20, 0) + on_idle(40, 2))
+    late_ns = ENTRY_NS + EXIT_NS[0]
+    entry_ns = round(late_ns * BASE_ENTRY_NS / (BASE_ENTRY_NS + 100))
+    assert found == {
+        "irq_entry": entry_ns, "idle_exit.poll": late_ns - entry_ns, "idle_exit.C1E": ENTRY_NS + EXIT_NS[2] - entry_ns
+    }  # fmt: skip
 
 
 def test_a_state_is_told_by_the_residencies_of_the_base_where_no_event_tells() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +16,14 @@ from rtsim.profile.calibration.durations import Fit, fit_durations
 from rtsim.profile.calibration.text import exact
 from rtsim.profile.entries import IdleEntry
 
-__all__ = ["FEWEST", "LONGEST_EXIT_NS", "Lateness", "idle_exit"]
+__all__ = ["FEWEST", "Late", "Lateness", "idle_exit"]
 
 FEWEST = 10
 """A step met less often is left to the base."""
 LONGEST_EXIT_NS = 1_000_000
 """No idle state takes longer to leave."""
 LONGEST_ENTRY_NS = 100_000
+BUSY = "busy"
 CLOCK_NS = 1
 """Resolution of expiries and of ``now=``, whatever that of the trace's own stamps."""
 
@@ -31,51 +33,57 @@ def idle_exit(state: str) -> str:
     return f"idle_exit.{state}"
 
 
+class Late(NamedTuple):
+    """A timer that nothing else kept waiting."""
+
+    late: int
+    """From its expiry to the clock reading (ns)."""
+    realtime: bool
+    """A realtime thread was woken for it."""
+    idled: int | None = None
+    """How long its CPU had idled (ns), None if a thread ran."""
+    state: str | None = None
+    """In which idle state, None where no event tells."""
+
+
 @dataclass
 class Lateness:
-    """Of timers on CPUs on which nothing else came between expiry and interrupt (ns)."""
+    """Of timers on CPUs on which nothing else came between expiry and interrupt."""
 
-    busy: list[int] = field(default_factory=list)
-    idle: dict[str, list[int]] = field(default_factory=dict)
-    """By idle state."""
-    untold: list[tuple[int, int]] = field(default_factory=list)
-    """Where no event tells the state: how long the CPU had idled, and the lateness."""
+    seen: list[Late] = field(default_factory=list)
 
-    def add_busy(self, late: int) -> None:
-        """Take a timer that expired while a thread ran."""
-        if 0 <= late <= LONGEST_ENTRY_NS:
-            self.busy.append(late)
+    def add(self, found: Late) -> None:
+        """Take one, unless it was so late that something was in its way that no event tells of."""
+        if 0 <= found.late <= (LONGEST_ENTRY_NS if found.idled is None else LONGEST_EXIT_NS):
+            self.seen.append(found)
 
-    def add_idle(self, late: int, idled: int, state: str | None) -> None:
-        """Take a timer that expired on a CPU that had idled for a time, in a state if that is known."""
-        if not 0 <= late <= LONGEST_EXIT_NS:
-            return
-        if state is None:
-            self.untold.append((idled, late))
-        else:
-            self.idle.setdefault(state, []).append(late)
-
-    def fits(self, base: Mapping[str, IdleEntry], residencies_ns: Mapping[str, int]) -> dict[str, Fit]:
+    def fits(self, base: Mapping[str, IdleEntry], entry_ns: float, residencies_ns: Mapping[str, int]) -> dict[str, Fit]:
         """Return `irq_entry` and `idle_exit` of each state that was met often enough.
+
+        Timers of realtime threads go before others: ticks, for one, expire on all CPUs at once and may disturb each
+        other.
 
         Parameters
         ----------
         base
             Idle states of the base, shallow to deep. A state that no event tells is taken for the one that these let
-            the CPU be in by then. Without a timer on a busy CPU, the entry is what the base leaves of the shallowest.
+            the CPU be in by then.
+        entry_ns
+            The base's `irq_entry`. Without a timer on a busy CPU, lateness in the shallowest state met is parted as
+            entry and exit are in the base.
         residencies_ns
             Of states where the recording tells; a state that neither this nor the base has is left out.
         """
         residencies = {name: entry.residency for name, entry in base.items()} | dict(residencies_ns)
         states = self._by_state(base)
+        entry = states.pop(BUSY, [])
         costs: dict[str, Fit] = {}
-        entry = self.busy
-        if len(entry) < FEWEST:
+        if not entry:
             name = next((name for name in base if name in states), None)
             if name is None:
                 return costs
-            exit_ns = base[name].distribution().mean_ns
-            entry = [max(late - round(exit_ns), 0) for late in states.pop(name)]
+            whole = entry_ns + base[name].distribution().mean_ns
+            entry = [round(late * entry_ns / whole) if whole else late for late in states[name]]
         costs["irq_entry"] = _fit(entry, 0.0)
         entry_ns = costs["irq_entry"].mean_ns
         exits = {name: _fit(lates, entry_ns) for name, lates in states.items() if name in residencies}
@@ -85,11 +93,24 @@ class Lateness:
         }
 
     def _by_state(self, base: Mapping[str, IdleEntry]) -> dict[str, list[int]]:
-        found = {name: list(lates) for name, lates in self.idle.items()}
-        for idled, late in self.untold:
-            fitting = [name for name, entry in base.items() if entry.residency <= idled]
-            found.setdefault(fitting[-1] if fitting else next(iter(base)), []).append(late)
-        return {name: lates for name, lates in found.items() if len(lates) >= FEWEST}
+        """Return the lateness by idle state, and `BUSY`; those met often enough."""
+        found: dict[str, list[Late]] = {}
+        for each in self.seen:
+            found.setdefault(_state(each, base), []).append(each)
+        chosen = {}
+        for name, lates in found.items():
+            realtime = [each.late for each in lates if each.realtime]
+            chosen[name] = realtime if len(realtime) >= FEWEST else [each.late for each in lates]
+        return {name: lates for name, lates in chosen.items() if len(lates) >= FEWEST}
+
+
+def _state(found: Late, base: Mapping[str, IdleEntry]) -> str:
+    if found.idled is None:
+        return BUSY
+    if found.state is not None:
+        return found.state
+    fitting = [name for name, entry in base.items() if entry.residency <= found.idled]
+    return fitting[-1] if fitting else next(iter(base))
 
 
 def _fit(lates: list[int], less_ns: float) -> Fit:
