@@ -47,10 +47,10 @@ MEASURED = {
     "put_fair": "sched_waking to sched_switch from a fair task to a realtime one, neither in a cgroup, less wake and "
     "schedule",
     "schedule": "local_timer_exit to sched_switch, in no cgroup, on an idle CPU, else to realtime tasks less wake and "
-    "preempt_fair (or with put_fair, in the base's proportion), else between fair tasks",
+    "preempt_fair (or with put_fair, in the base's proportion), else between fair tasks if the base has none",
     "softirq_entry": "local_timer_exit to softirq_entry",
-    "tick": "local_timer_entry to the end of the interrupt and its softirqs, without wake-up, less timer_irq, and "
-    "less preempt_fair and cgroup_level for each level where a fair task ran",
+    "tick": "hrtimer_expire_entry of a tick to the end of its softirqs, without wake-up, less timer_irq, and less "
+    "preempt_fair and cgroup_level for each level where a fair task ran",
     "irq_entry": "hrtimer_start's expires= to hrtimer_expire_entry's now=, while a thread ran and nothing else came; "
     "where none ran, with idle_exit, in the base's proportion",
     "idle_exit": "the same on an idle CPU, less irq_entry, by the state that cpu_idle tells, or else by the base's "
@@ -76,7 +76,6 @@ Steps = Mapping[str, list[int]]
 class _Interrupt:
     """A timer interrupt: its times (ns) and what it did."""
 
-    begin: int
     idle: bool
     fair: bool
     running_levels: int
@@ -280,7 +279,7 @@ class StepReader:
         pid, prio, levels = self._who_runs(cpu, rest[_PID])
         state = self._idle_states.get(self._idle_in.get(cpu, MISSING))
         self._open[cpu] = _Interrupt(
-            time, pid == 0, pid > 0 and prio >= LOWEST_FAIR, levels, self._last.get(cpu, time),
+            pid == 0, pid > 0 and prio >= LOWEST_FAIR, levels, self._last.get(cpu, time),
             None if state is None else state.name,
         )  # fmt: skip
 
@@ -381,12 +380,13 @@ class StepReader:
     def _close(self, cpu: int) -> None:
         """Take the tick that ended last on a CPU, now that no softirq of its own can follow."""
         irq = self._ended.pop(cpu, None)
-        if irq is None or not irq.tick or irq.wakes or irq.stopped:
+        if irq is None or irq.first_expired is None or not irq.tick or irq.wakes or irq.stopped:
             return
+        took = irq.softirqs_end - irq.first_expired
         if irq.fair:
-            self._walk(FAIR_TICK, irq.running_levels, irq.softirqs_end - irq.begin)
+            self._walk(FAIR_TICK, irq.running_levels, took)
         else:
-            self._add("tick", irq.softirqs_end - irq.begin)
+            self._add("tick", took)
 
     def _text(self, code: int) -> str:
         return "" if code == MISSING else self._names[code]
@@ -399,10 +399,13 @@ def _wake_over(steps: Steps, _: Mapping[str, Fit], base_ns: Mapping[str, float])
 
 
 def _schedule_over(steps: Steps, costs: Mapping[str, Fit], base_ns: Mapping[str, float]) -> list[int]:
-    """Return `schedule` from busy CPUs: to realtime tasks less the fair one's charging, or between fair ones."""
+    """Return `schedule` from busy CPUs: to realtime tasks less the fair one's charging.
+
+    Between fair tasks it takes a little more, so that is left to bases that have none.
+    """
     together = steps.get("put_fair", [])
     if len(together) < FEWEST or "wake" not in costs:
-        return steps.get(SCHEDULE_OVER, [])
+        return [] if base_ns["schedule"] else steps.get(SCHEDULE_OVER, [])
     rest = [each - round(costs["wake"].mean_ns) for each in together]
     if "preempt_fair" in costs:
         return [each - round(costs["preempt_fair"].mean_ns) for each in rest]
