@@ -46,6 +46,7 @@ BEYOND: Mapping[str, Mapping[str, str]] = {
 }
 """Figures that are further off than asked, and what is known of why."""
 MISRANKED = {
+    "kernel-6.12-eevdf-more2": ("fifo2x4ms-libvirt fa latency p50", "fifo2x4ms-libvirt emuA latency p50"),
     "kernel-6.12-rt": ("per1ms-other-hog1-nice-10 per latency p99",),
     "kernel-6.12-eevdf-4cpu": ("wake-other-mask2-3-hog2 per waking to run p99",),
     "kernel-6.12-eevdf-8cpu": (
