@@ -4,6 +4,9 @@ The engine records when an interrupt begins and ends and which noise struck; whi
 the engine orders them: timers first, then handlers, then wake-ups. Time is the simulation's, in ns. What ftrace has no
 event for is printed as osnoise prints it: NMIs as ``nmi_noise``, stalls of the hardware as ``sample_threshold`` without
 interference. Only the host's CPUs are told.
+
+An interrupt reads the clock between `irq_entry` and `timer_irq` (hrtimer_interrupt), which the engine spends as one: of
+the time that they took together, each interrupt's ``now=`` leaves the profile's share to the former.
 """
 
 from __future__ import annotations
@@ -69,8 +72,7 @@ def simulated_ftrace(scenario: Scenario) -> Iterator[str]:
     for record in _records(assembly):
         writer.take(*record)
     yield f"cpus={writer.n_cpus}\n"
-    for _, line in sorted(writer.lines, key=lambda item: item[0]):
-        yield line
+    yield from (line for _, line in sorted(writer.lines, key=lambda item: item[0]) if line)
 
 
 def _records(assembly: Assembly) -> Iterator[tuple[int, int, int, int, int]]:
@@ -105,6 +107,8 @@ class _Irq:
     first_wake: int | None = None
     """When the first wake-up that is no timer's came: handlers are over."""
     timer_wakes: int = 0
+    read: int | None = None
+    """When it read the clock."""
 
 
 @dataclass
@@ -128,6 +132,11 @@ class _Writer:
         self.asleep: set[int] = set()
         self.left_softirqs: dict[int, _Softirq] = {}
         """Of threads that were preempted within one."""
+        self.sleeps: dict[int, tuple[int, str]] = {}
+        """By task: the place among the lines, and the start of the line, of the timer that it may sleep on."""
+        costs = assembly.host.profile.costs
+        entry_ns, timer_ns = (cost.distribution().mean_ns for cost in (costs.irq_entry, costs.timer_irq))
+        self.entry_share = entry_ns / (entry_ns + timer_ns) if entry_ns else 0.0
         irqs = dict.fromkeys(_handler(name) for name in self.names.sources if name.startswith("host/irq/"))
         self.irqs = {name: FIRST_IRQ + number for number, name in enumerate(irqs)}
         self.comms = [self._comm(name) for name in self.names.tasks]
@@ -194,14 +203,30 @@ class _Writer:
             self._write(time, cpu, f"softirq_raise: vec={vector} [action={SOFTIRQ_VECTORS[vector].upper()}]")
 
     def _tick(self, time: int, cpu: int, *_: int) -> None:
-        self._write(time, cpu, f"hrtimer_expire_entry: hrtimer={cpu + 1:016x} function=tick_sched_timer now={time}")
+        read = self._clock_read(time, cpu)
+        self._write(time, cpu, f"hrtimer_expire_entry: hrtimer={cpu + 1:016x} function=tick_sched_timer now={read}")
 
-    def _timer(self, time: int, cpu: int, task: int, _: int) -> None:
+    def _timer(self, time: int, cpu: int, task: int, release: int) -> None:
         irq = self.cpus[cpu].irq
         if irq is not None:
             irq.timer_wakes += 1
-        address = f"{self.n_cpus + task + 1:016x}"
-        self._write(time, cpu, f"hrtimer_expire_entry: hrtimer={address} function=hrtimer_wakeup now={time}")
+        what = f"hrtimer={self.n_cpus + task + 1:016x} function=hrtimer_wakeup"
+        if task in self.sleeps:
+            place, head = self.sleeps.pop(task)
+            expiry = release + int(self.s.tasks[task]["slack"])
+            event = f"hrtimer_start: {what} expires={expiry} softexpires={release}"
+            self.lines[place] = (self.lines[place][0], f"{head}{event}\n")
+        read = self._clock_read(time, cpu)
+        self._write(time, cpu, f"hrtimer_expire_entry: {what} now={time if release > read else read}")
+
+    def _clock_read(self, time: int, cpu: int) -> int:
+        """Return when the interrupt read the clock whose first timer runs now; later ones run by the same reading."""
+        irq = self.cpus[cpu].irq
+        if irq is None:
+            return time
+        if irq.read is None:
+            irq.read = irq.begun + round((time - irq.begun) * self.entry_share)
+        return irq.read
 
     def _stall(self, time: int, cpu: int, _: int, duration: int) -> None:
         self._write(time + duration, cpu, f"sample_threshold: {_since(time, duration)} interference 0")
@@ -264,8 +289,10 @@ class _Writer:
             c.softirq.since = time
         c.current = picked
 
-    def _block(self, _time: int, _cpu: int, task: int, _state: int) -> None:
+    def _block(self, time: int, cpu: int, task: int, _state: int) -> None:
         self.asleep.add(task)
+        self.sleeps[task] = len(self.lines), self._head(time, cpu)
+        self.lines.append((time, ""))  # written when the timer runs, which tells when it expired
 
     def _migrate(self, time: int, cpu: int, task: int, old: int) -> None:
         self._write(time, cpu, f"sched_migrate_task: {self._who(task)} orig_cpu={old} dest_cpu={cpu}")
@@ -283,12 +310,17 @@ class _Writer:
         """Return the name the kernel gives such a thread; names may be longer than its 15 characters."""
         if name.startswith("host/irq/"):
             return f"irq/{self.irqs[_handler(name)]}-{_handler(name)}"
+        if name.startswith("cyclictest/"):  # its threads have no names of their own
+            return "cyclictest"
         return name.removeprefix("host/").removeprefix("thread/").replace(" ", "_")
 
     def _write(self, time: int, cpu: int, event: str) -> None:
+        self.lines.append((time, f"{self._head(time, cpu)}{event}\n"))
+
+    def _head(self, time: int, cpu: int) -> str:
         current = self.cpus[cpu].current
         who = f"{'<idle>' if current < 0 else self.comms[current]}-{current + 1}"
-        self.lines.append((time, f"{who:>24} [{cpu:03}] {time // 10**9:5}.{time % 10**9:09}: {event}\n"))
+        return f"{who:>24} [{cpu:03}] {time // 10**9:5}.{time % 10**9:09}: "
 
 
 _TOLD: dict[int, Any] = {

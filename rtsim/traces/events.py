@@ -14,6 +14,7 @@ same columns, and what an event does not tell is missing:
 | softirq_raise, softirq_entry, softirq_exit | number: the vector, name: the action |
 | hrtimer_*, timer_* | number: the timer's address, name: its function, value_ns: now or expires (hrtimers) |
 | \\*_entry, \\*_exit of irq_vectors | number: the vector |
+| cpu_idle | number: the state that is entered, `RUNNING` where one is left, other_cpu: which CPU |
 | ipi_* | other_cpu: the target where there is one |
 | irq_noise, softirq_noise, nmi_noise, thread_noise | name or other_*: the source, number: its vector, start_ns, value_ns: the duration |
 | sample_threshold | start_ns, value_ns: the duration, number: interferences |
@@ -34,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["COLUMNS", "LOST", "MISSING", "EventChunk", "TraceNotes"]
+__all__ = ["COLUMNS", "LOST", "MISSING", "RUNNING", "EventChunk", "TraceNotes"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -51,6 +52,9 @@ MISSING: Final = -(2**63)
 """What stands where an event does not tell."""
 
 LOST: Final = "lost_events"
+
+RUNNING: Final = 2**32 - 1
+"""State of a CPU that leaves its idle state (PWR_EVENT_EXIT)."""
 
 _ALWAYS = ("time_ns", "cpu", "event")
 

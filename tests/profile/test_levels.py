@@ -15,7 +15,14 @@ from rtsim.traces.rtwl import parse_command
 from rtsim.traces.trace import TextTrace
 
 MORE = Path("data/recorded/kernel-6.12-eevdf-more2").absolute()
-BASE_NS = {"wake": 0.0, "schedule": 0.0, "timer_irq": 0.0, "preempt_fair": 700.0, "cgroup_level": 500.0}
+BASE_NS = {
+    "wake": 0.0,
+    "schedule": 0.0,
+    "timer_irq": 0.0,
+    "preempt_fair": 700.0,
+    "put_fair": 700.0,
+    "cgroup_level": 500.0,
+}
 
 
 def wakeups(comm: str, prio: int, count: int, duration_us: int, first_s: int) -> str:

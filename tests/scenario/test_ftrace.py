@@ -5,9 +5,11 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from rtsim.profile import load_profile
 from rtsim.scenario import Scenario, simulate
 from rtsim.scenario.ftrace import simulated_ftrace
 from rtsim.traces.events import EventChunk
@@ -51,3 +53,20 @@ def test_wake_ups_are_those_that_the_result_counts(events: pd.DataFrame, scenari
     woken = events[(events["event"] == "sched_waking") & (events["other_comm"] == "cyclictest")]
     assert len(woken) == simulate(scenario).task("cyclictest").wakeups > 250
     assert set(woken["other_prio"]) == {19}
+
+
+def test_interrupts_read_the_clock_between_their_entry_and_the_wake_up(
+    events: pd.DataFrame, scenario: Scenario
+) -> None:
+    costs = load_profile(scenario.model.host.profile, folder=scenario.folder).costs
+    entry_ns, timer_ns = (cost.distribution().mean_ns for cost in (costs.irq_entry, costs.timer_irq))
+    assert entry_ns > 0
+    assert timer_ns > 0
+    woken = events[(events["event"] == "sched_waking") & (events["other_comm"] == "cyclictest")]
+    timer = events["number"] == 2 + woken["other_pid"].iloc[0]
+    starts = events[timer & (events["event"] == "hrtimer_start")]["value_ns"].to_numpy("int64")
+    reads = events[timer & (events["event"] == "hrtimer_expire_entry")]["value_ns"].to_numpy("int64")
+    expiries = starts[np.searchsorted(starts, reads[1:], side="right") - 1]  # the first is armed before it sleeps
+    exit_ns = costs.idle_exit["C1"].distribution().mean_ns
+    assert np.median(reads[1:] - expiries) == pytest.approx(entry_ns + exit_ns, abs=2)
+    assert np.median(woken["time_ns"].to_numpy() - reads) == pytest.approx(timer_ns, abs=2)

@@ -10,7 +10,7 @@ import pytest
 
 from rtsim.inputs.errors import InputError
 from rtsim.traces import text as text_module
-from rtsim.traces.events import COLUMNS, MISSING
+from rtsim.traces.events import COLUMNS, MISSING, RUNNING
 from rtsim.traces.text import TextTrace
 from rtsim.traces.trace import Trace
 
@@ -82,6 +82,8 @@ def test_commands_may_hold_what_separates_fields(tmp_path):
             {"number": 0xFF151E4A1BF267D8 - 2**64, "value_ns": 184_616_082_060, "name": "tick_nohz_handler"},
         ),
         ("hrtimer_start: hrtimer=000000008f0c5a5e function=f expires=12", {"number": 0x8F0C5A5E, "value_ns": 12}),
+        ("cpu_idle: state=1 cpu_id=3", {"number": 1, "other_cpu": 3}),
+        ("cpu_idle: state=4294967295 cpu_id=3", {"number": RUNNING, "other_cpu": 3}),
         ("timer_expire_entry: timer=0x1 function=process_timeout now=42", {"number": 1, "name": "process_timeout"}),
         (
             "irq_noise: local_timer:236 start 78.223082491 duration 79225 ns",

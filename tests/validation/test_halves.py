@@ -16,7 +16,7 @@ QUICK = "kernel-6.1-cfs"
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in (*HELD, NATIVE) if name != QUICK]
 POOLED = "it is calibrated from wake-ups of several kinds, whose steps vary by more than those of one"
 FOREIGN = "steps hold interrupts of CPU 0, which the figures leave out, and fair wake-ups, 1 us longer than these"
-MET_TICK = "one in thirty meets the tick, for which a turn of the emulator made it late"
+CYCLES = "one of several stable cycles, which a seed meets where a wake-up takes 6.9 us as on the idle CPU, not 6.7"
 WORK = "the emulator's turns lengthen the work of both, and so what pb waits for pa and pa for pb"
 FIFO_8CPU = {
     f"fifo2-hog3-mask4-6 {task} waking to run {quantile}": reason
@@ -29,16 +29,13 @@ TWO_SLEEPERS = {
 }
 BEYOND: Mapping[str, Mapping[str, str]] = {
     "kernel-6.1-cfs-4cpu-more": {
-        "fifo10ms-hog2-mask2-3 fa waking to run p50": FOREIGN,
         "fifo10ms-hog2-mask2-3 fa waking to run p99": POOLED,
         **TWO_SLEEPERS,
     },
     "kernel-6.1-cfs-8cpu": FIFO_8CPU,
-    "kernel-6.12-eevdf-4cpu": {
-        "wake-fifo-mask2-3-fifohog2 per waking to run p99": MET_TICK,
-    },
     "kernel-6.12-eevdf-4cpu-more": {"fifo10ms-hog2-mask2-3 fa waking to run p99": POOLED, **TWO_SLEEPERS},
-    "kernel-6.12-eevdf-8cpu": {**FIFO_8CPU, "wake-fifo-mask3-4-fifohog3 per waking to run p50": FOREIGN},
+    "kernel-6.12-eevdf-8cpu": FIFO_8CPU,
+    "kernel-6.12-eevdf-more2": {"libvirt-pervcpuA-vcpuB emuA latency p50": CYCLES},
     "kernel-6.1-cfs-groups": {
         "cg4096per-1024x9 per latency p99": "the longest of 99: its timer struck a CPU that computed 22 us late"
     },
@@ -49,6 +46,7 @@ BEYOND: Mapping[str, Mapping[str, str]] = {
 }
 """Figures that are further off than asked, and what is known of why."""
 MISRANKED = {
+    "kernel-6.12-eevdf-more2": ("fifo2x4ms-libvirt fa latency p50", "fifo2x4ms-libvirt emuA latency p50"),
     "kernel-6.12-rt": ("per1ms-other-hog1-nice-10 per latency p99",),
     "kernel-6.12-eevdf-4cpu": ("wake-other-mask2-3-hog2 per waking to run p99",),
     "kernel-6.12-eevdf-8cpu": (

@@ -15,13 +15,16 @@ import yaml
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import write_whole
 from rtsim.inputs.models import validate
+from rtsim.profile.calibration.anchor import REST, find_anchor, rest_costs
 from rtsim.profile.calibration.durations import Fit, Measurements
+from rtsim.profile.calibration.lateness import idle_exit
 from rtsim.profile.calibration.occurrences import read_occurrences
 from rtsim.profile.calibration.parts import Part, recording_parts
 from rtsim.profile.calibration.sources import FoundSource, find_sources
 from rtsim.profile.calibration.steps import MEASURED, StepReader
 from rtsim.profile.calibration.timeline import Timeline
-from rtsim.profile.calibration.totals import UNKNOWN, fit_total
+from rtsim.profile.calibration.totals import STEPS, UNKNOWN, fit_total
+from rtsim.profile.calibration.wake_ups import WakeUps
 from rtsim.profile.distributions import Empirical
 from rtsim.profile.load import load_profile, profile_data
 from rtsim.profile.model import Profile
@@ -33,9 +36,12 @@ __all__ = ["Calibration", "calibrate"]
 
 UNSEEN = ("hardware",)
 """Classes of noise that a trace of the kernel does not show: the base's are kept."""
-BASE_STEPS = ("wake", "schedule", "timer_irq", "preempt_fair", "cgroup_level")
+BASE_STEPS = ("wake", "schedule", "timer_irq", "preempt_fair", "put_fair", "cgroup_level")
 """Costs that are in measured steps too, and are taken off there."""
-ALWAYS_KEPT = "context_switch, syscall_exit and what concerns guests show in no trace: the base's are kept"
+ALWAYS_KEPT = "what concerns guests shows in no trace: the base's is kept"
+REST_KEPT = "context_switch and syscall_exit show in latencies beside a trace only, found none: the base's are kept"
+SWITCH = ("schedule", "context_switch")
+"""What a thread's stay on a CPU costs beside its work."""
 
 LONGEST_NS = 365 * 86_400 * 10**9
 
@@ -54,6 +60,8 @@ class Calibration:
         Name or file of the base profile.
     costs
         Steps that were measured, by the profile's names.
+    how
+        From what each of them.
     sources
         Noise that was seen; None where nothing tells, and the base's stays.
     kept
@@ -65,6 +73,7 @@ class Calibration:
     recordings: tuple[str, ...]
     base: str
     costs: Mapping[str, Fit]
+    how: Mapping[str, str]
     sources: tuple[FoundSource, ...] | None
     kept: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -128,7 +137,10 @@ class Calibration:
         data = dict(self._base_data)
         label = ", ".join(self.recordings)
         data["description"] = f"Calibrated from {label}; the rest is {self.base}"
-        data["costs"] = {**data["costs"], **{name: self._cost(name, fit, label) for name, fit in self.costs.items()}}
+        found_costs = {name: self._cost(name, fit, label) for name, fit in self.costs.items()}
+        exits = {name: found_costs.pop(idle_exit(name)) for name in _states(self.costs)}
+        exits = {**data["costs"]["idle_exit"], **exits}
+        data["costs"] = {**data["costs"], **found_costs, "idle_exit": exits}
         if self.sources is not None:
             found = [each.entry(label) for each in self.sources]
             classes = {each.kind for each in self.sources}
@@ -139,8 +151,7 @@ class Calibration:
         return data
 
     def _cost(self, name: str, fit: Fit, label: str) -> dict[str, Any]:
-        step = MEASURED[name] if self.sources is not None else "share of the median latency"
-        return {**fit.entry, "source": f"{label}: {step}; {fit}"}
+        return {**fit.entry, "source": f"{label}: {self.how[name]}; {fit}"}
 
     def _head(self) -> str:
         lines = [f"Written by rtsim calibrate from {', '.join(self.recordings)}; base: {self.base}."]
@@ -192,7 +203,9 @@ def calibrate(
         return replace(found, kept=(*found.kept, *_unused(path for path, _ in histograms)))
     _, measured = histograms[0]
     kept = (*UNKNOWN, *_unused(path for path, _ in histograms[1:]))
-    return Calibration(names, os.fspath(base), fit_total(measured, profile), None, kept, measured.warnings, data)
+    costs = fit_total(measured, profile)
+    how = dict.fromkeys(costs, "share of the median latency")
+    return Calibration(names, os.fspath(base), costs, how, None, kept, measured.warnings, data)
 
 
 def _unused(paths: Iterable[Path]) -> list[str]:
@@ -211,28 +224,58 @@ def _from_traces(
 ) -> Calibration:
     steps = StepReader(stop_ns)
     timelines: list[Timeline] = []
+    recorded: list[tuple[Path | None, WakeUps]] = []
     warnings: list[str] = []
     for part in traces:
         if progress is not None:
             progress(str(part.path))
         trace = part.trace
         jumps = find_jumps(trace)
-        steps.begin(part.levels)
+        steps.begin(part.levels, part.idle, part.releases())
         timelines.append(read_occurrences(_both(parted(trace, jumps), steps), (*part.workload, *workload)))
+        recorded.append((part.folder, steps.wake_ups))
         if timelines[-1].length_ns > LONGEST_NS:
             raise InputError(str(part.path), "", "expected a trace of at most a year; are its times damaged?")
         warnings += [f"{part.path.name}: {warning}" for warning in (*jump_warnings(jumps), *trace.notes.warnings())]
     resolution = max(timeline.resolution_ns for timeline in timelines)
-    costs = steps.fits(resolution, {name: _mean_ns(profile, name) for name in BASE_STEPS})
-    schedule = costs["schedule"].mean_ns if "schedule" in costs else _mean_ns(profile, "schedule")
-    sources = tuple(find_sources(timelines, schedule + _mean_ns(profile, "context_switch")))
-    missing = [name for name in MEASURED if name not in costs]
+    costs, how, doubts = _costs(steps, recorded, resolution, base, profile)
+    piece_ns = sum(costs[name].mean_ns if name in costs else _mean_ns(profile, name) for name in SWITCH)
+    sources = tuple(find_sources(timelines, piece_ns))
+    missing = [name for name in MEASURED if name not in {cost.partition(".")[0] for cost in costs}]
     kept = [ALWAYS_KEPT]
+    if not set(REST) & set(costs):
+        kept.append(REST_KEPT)
     if missing:
         kept.append(f"not met often enough in the events, and kept: {', '.join(missing)}")
     if not any(each.kind in UNSEEN for each in sources):
         kept.append("stalls of the hardware show only in traces of osnoise: the base's are kept")
-    return Calibration(names, base, costs, sources, tuple(kept), tuple(dict.fromkeys(warnings)), data)
+    return Calibration(names, base, costs, how, sources, tuple(kept), tuple(dict.fromkeys(warnings + doubts)), data)
+
+
+def _costs(
+    steps: StepReader,
+    recorded: Sequence[tuple[Path | None, WakeUps]],
+    resolution_ns: int,
+    base: str,
+    profile: Profile,
+) -> tuple[dict[str, Fit], dict[str, str], list[str]]:
+    """Return the steps that were measured, from what each of them, and what is doubtful about them."""
+    base_ns = {name: _mean_ns(profile, name) for name in (*BASE_STEPS, *STEPS)}
+    idle_states = dict(profile.costs.idle_states())
+    base_ns["idle_exit"] = next(iter(idle_states.values())).distribution().mean_ns
+    lateness = steps.late.fits(idle_states, base_ns["irq_entry"], steps.residencies_ns)
+    costs = steps.fits(resolution_ns, base_ns) | lateness
+    how = {name: MEASURED[name.partition(".")[0]] for name in costs}
+    means_ns = base_ns | {name: fit.mean_ns for name, fit in costs.items()}
+    anchor, doubts = find_anchor(recorded, steps.to_user(resolution_ns), means_ns)
+    if anchor is None:
+        return costs, how, doubts
+    if anchor.share != 1:
+        shortened = steps.fits(resolution_ns, base_ns, anchor.share)
+        costs |= shortened
+        how |= {name: f"{how[name]}; times {anchor.share:.3g}, without tracing" for name in shortened}
+    doubts += anchor.warnings(sum(base_ns[step] for step in REST), base)
+    return costs | rest_costs(anchor, base_ns), how | dict.fromkeys(REST, anchor.how), doubts
 
 
 def _both(pieces: Iterable[tuple[EventChunk, int]], steps: StepReader) -> Iterable[EventChunk]:
@@ -242,8 +285,16 @@ def _both(pieces: Iterable[tuple[EventChunk, int]], steps: StepReader) -> Iterab
         yield without_jumps(chunk, ahead_ns)
 
 
+def _states(costs: Iterable[str]) -> list[str]:
+    """Return the idle states whose exits are among some costs."""
+    return [name.removeprefix(idle_exit("")) for name in costs if name.startswith(idle_exit(""))]
+
+
 def _mean_ns(profile: Profile, cost: str) -> float:
-    mean: float = getattr(profile.costs, cost).distribution().mean_ns
+    entry = getattr(profile.costs, cost)
+    if entry is None:  # put_fair alone may be left out
+        entry = profile.costs.preempt_fair
+    mean: float = entry.distribution().mean_ns
     return mean
 
 

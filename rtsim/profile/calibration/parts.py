@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text
+from rtsim.profile.calibration.beside import Releases, first_measured, releases
+from rtsim.profile.calibration.idle_states import WITHOUT_DRIVER, IdleState, idle_states
 from rtsim.profile.calibration.levels import levels_of_host, levels_of_tasks
 from rtsim.traces.measured import Measured, Unit
 from rtsim.traces.reader import read_measured
@@ -25,13 +27,25 @@ TRACES = ("trace.txt", "trace.txt.zst", "trace.dat", "perf.data")
 class Part:
     """A trace, or the latencies that a tool measured.
 
-    `workload` names the threads that were measured, `levels` tells how many levels of cgroups threads are in.
+    `tasks` were measured, `levels` tells how many levels of cgroups threads are in, `idle` what the idle states are;
+    `folder` may hold latencies beside the trace.
     """
 
     path: Path
     measured: Measured | None = None
-    workload: tuple[str, ...] = ()
+    folder: Path | None = None
+    tasks: tuple[RtwlTask, ...] = ()
     levels: Mapping[str, int] = field(default_factory=dict, hash=False)
+    idle: Mapping[int, IdleState] = field(default_factory=lambda: WITHOUT_DRIVER, hash=False)
+
+    @property
+    def workload(self) -> tuple[str, ...]:
+        """Names of the threads that were measured."""
+        return tuple(task.name for task in self.tasks)
+
+    def releases(self) -> Mapping[str, Releases]:
+        """Return the releases of its realtime tasks, where they wrote them down."""
+        return {} if self.folder is None else releases(self.folder, self.tasks)
 
     @property
     def trace(self) -> Trace:
@@ -60,9 +74,9 @@ def recording_parts(path: str | os.PathLike[str], unit: Unit | None = None) -> l
     traces = list(_traces(where))
     if traces:
         return traces
-    for name in LATENCY_FILES:
-        if (where / name).is_file():
-            return [Part(where / name, read_measured(where / name, unit=unit))]
+    measured = first_measured(where, unit)
+    if measured is not None:
+        return [Part(Path(measured.source), measured)]
     raise InputError(str(where), "", f"expected one of {', '.join((*TRACES, *LATENCY_FILES))} in this folder")
 
 
@@ -84,7 +98,7 @@ def _traces(folder: Path) -> Iterator[Part]:
             if (place / name).is_file():
                 tasks = _tasks(place / "cmd")
                 levels = levels_of_host(place / "host") | levels_of_tasks(tasks)
-                yield Part(place / name, workload=tuple(task.name for task in tasks), levels=levels)
+                yield Part(place / name, None, place, tasks, levels, idle_states(place / "host"))
                 break
 
 

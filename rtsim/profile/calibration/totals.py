@@ -6,6 +6,7 @@ latencies vary by is given to one of them, the wake-up.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import sqrt
 
 from rtsim.inputs.errors import InputError
@@ -16,7 +17,7 @@ from rtsim.profile.calibration.text import exact
 from rtsim.profile.model import Profile
 from rtsim.traces.measured import Measured
 
-__all__ = ["UNKNOWN", "fit_total"]
+__all__ = ["STEPS", "UNKNOWN", "Total", "constant", "fit_total"]
 
 WAKE_UPS = ("user", "latency", "thread")
 """What is a latency from the expiry of a timer to a woken thread; the first that was measured is taken."""
@@ -30,6 +31,44 @@ UNKNOWN = (
 """What a histogram cannot tell."""
 
 
+@dataclass(frozen=True)
+class Total:
+    """How long wake-ups took in all, by a histogram (ns)."""
+
+    samples: Distribution
+    median_ns: float
+    error_ns: float
+    """Half the 68 % interval of the median: resolution and chance."""
+
+    @classmethod
+    def of(cls, measured: Measured) -> Total:
+        """Return that of a tool's output.
+
+        Raises
+        ------
+        InputError
+            The tool measured something else than latencies of wake-ups, or the median lies beyond its histogram, or
+            there are no samples.
+        """
+        kind = next((kind for kind in WAKE_UPS if kind in measured.kinds), None)
+        if kind is None:
+            found = f"found {measured.tool}'s {', '.join(measured.kinds)}"
+            raise InputError(measured.source, "", f"expected latencies of wake-ups ({', '.join(WAKE_UPS)}), {found}")
+        samples = measured.samples(kind=kind)
+        median = _value(samples, 0.5)
+        if median is None:
+            raise InputError(measured.source, "", "expected a histogram that holds the median of its samples")
+        return cls(samples, median, _median_error(samples))
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return self.samples.count
+
+    def __str__(self) -> str:
+        return f"{self.median_ns / 1000:.3g} us"
+
+
 def fit_total(measured: Measured, base: Profile) -> dict[str, Fit]:
     """Return the steps of a realtime task's wake-up so that their sum has the measured median and 0.99 quantile.
 
@@ -38,32 +77,24 @@ def fit_total(measured: Measured, base: Profile) -> dict[str, Fit]:
     Raises
     ------
     InputError
-        The tool measured something else than latencies of wake-ups, or the median lies beyond its histogram, or there
-        are no samples.
+        As `Total.of`.
     """
-    kind = next((kind for kind in WAKE_UPS if kind in measured.kinds), None)
-    if kind is None:
-        found = f"found {measured.tool}'s {', '.join(measured.kinds)}"
-        raise InputError(measured.source, "", f"expected latencies of wake-ups ({', '.join(WAKE_UPS)}), {found}")
-    samples = measured.samples(kind=kind)
-    median = _value(samples, 0.5)
-    if median is None:
-        raise InputError(measured.source, "", "expected a histogram that holds the median of its samples")
+    total = Total.of(measured)
     means = {step: getattr(base.costs, step).distribution().mean_ns for step in STEPS}
     idle_exit = base.costs.idle_states()[0][1].distribution().mean_ns
-    factor = max(median - idle_exit, 0.0) / sum(means.values())
-    error = _median_error(samples)
-    costs = {step: _constant(mean * factor, samples.count, error) for step, mean in means.items() if mean > 0}
-    high = _value(samples, 0.99)
+    factor = max(total.median_ns - idle_exit, 0.0) / sum(means.values())
+    costs = {step: constant(mean * factor, total.count, total.error_ns) for step, mean in means.items() if mean > 0}
+    high = _value(total.samples, 0.99)
     wake = round(means["wake"] * factor)
-    if high is not None and high > median and wake > 0:
-        entry = {"lognormal": {"median": exact(wake), "p99": exact(round(wake + high - median))}}
-        costs["wake"] = Fit(entry, "lognormal", samples.count, float(wake), error, 0.0)
+    if high is not None and high > total.median_ns and wake > 0:
+        entry = {"lognormal": {"median": exact(wake), "p99": exact(round(wake + high - total.median_ns))}}
+        costs["wake"] = Fit(entry, "lognormal", total.count, float(wake), total.error_ns, 0.0)
     return costs
 
 
-def _constant(ns: float, count: int, error: float) -> Fit:
-    return Fit({"constant": exact(round(ns))}, "constant", count, ns, error, 0.0)
+def constant(ns: float, count: int, error_ns: float) -> Fit:
+    """Return a step that always takes the same time."""
+    return Fit({"constant": exact(round(ns))}, "constant", count, ns, error_ns, 0.0)
 
 
 def _value(samples: Distribution, q: float) -> float | None:
@@ -75,7 +106,6 @@ def _value(samples: Distribution, q: float) -> float | None:
 
 
 def _median_error(samples: Distribution) -> float:
-    """Return half the 68 % interval of the median: resolution and chance."""
     low, high = samples.quantile_interval(0.5, 0.68)
     if low is None or high is None:
         return samples.resolution_ns / sqrt(3)

@@ -29,7 +29,8 @@ EVENTS = (
     "irq_vectors/reschedule_exit", "irq_vectors/call_function_entry", "irq_vectors/call_function_exit",
     "irq_vectors/call_function_single_entry", "irq_vectors/call_function_single_exit",
     "irq_vectors/irq_work_entry", "irq_vectors/irq_work_exit",
-    "timer/hrtimer_expire_entry", "timer/hrtimer_expire_exit", "timer/timer_expire_entry", "timer/timer_expire_exit",
+    "timer/hrtimer_start", "timer/hrtimer_expire_entry", "timer/hrtimer_expire_exit",
+    "timer/timer_expire_entry", "timer/timer_expire_exit", "power/cpu_idle",
     "workqueue/workqueue_execute_start", "workqueue/workqueue_execute_end", "nmi/nmi_handler",
     "kvm/kvm_entry", "kvm/kvm_exit",
 )  # fmt: skip

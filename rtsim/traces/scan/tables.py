@@ -28,10 +28,11 @@ FIELDS: Final = {
                   "vector": (NUMBER, INT), "cpu": (OTHER_CPU, INT)},
     "hrtimer": {**_TIMER, "now": (VALUE, INT), "expires": (VALUE, INT)},
     "timer": _TIMER,  # its times are jiffies
+    "idle": {"state": (NUMBER, INT), "cpu_id": (OTHER_CPU, INT)},
     "noise": {}, "kvm": {}, "work": {},  # not of the form key=value
 }  # fmt: skip
 _KINDS: Final = tuple(FIELDS)
-SWITCH, TASKS, _INTERRUPT, _HRTIMER, _TIMERS, NOISE, KVM, WORK = range(len(_KINDS))
+SWITCH, TASKS, _INTERRUPT, _HRTIMER, _TIMERS, _IDLE, NOISE, KVM, WORK = range(len(_KINDS))
 
 _VECTORS = ("local_timer", "reschedule", "call_function", "call_function_single", "irq_work", "spurious_apic",
             "error_apic", "thermal_apic", "threshold_apic", "deferred_error_apic", "x86_platform_ipi")  # fmt: skip
@@ -44,6 +45,7 @@ KNOWN: Final = (
     *((f"{vector}_{end}", _INTERRUPT) for vector in _VECTORS for end in ("entry", "exit")),
     *((f"hrtimer_{what}", _HRTIMER) for what in ("init", "setup", "start", "cancel", "expire_entry", "expire_exit")),
     *((f"timer_{what}", _TIMERS) for what in ("init", "start", "cancel", "expire_entry", "expire_exit")),
+    ("cpu_idle", _IDLE),
     *((f"{source}_noise", NOISE) for source in ("irq", "softirq", "nmi", "thread")), ("sample_threshold", NOISE),
     ("kvm_entry", KVM), ("kvm_exit", KVM),
     ("workqueue_execute_start", WORK), ("workqueue_execute_end", WORK),
