@@ -119,14 +119,14 @@ def test_alone_they_end_it_too(found: Levers, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["emulator", "policy", "hugepages", "locked"])
-def test_a_lever_that_another_stands_in_for_changes_nothing_and_its_interval_says_so(found: Levers, name: str) -> None:
+def test_a_lever_that_another_stands_in_for_changes_next_to_nothing(found: Levers, name: str) -> None:
+    """Under 2 us of some 20; one interval in twenty does not hold the 0 that is there, and a cause is named then."""
     row = found.row(f"all but {name}")
     ends, change = row["differences_ci_ns"]["p99.99"], row["differences_ns"]["p99.99"]
     assert ends is not None
     assert change is not None
-    assert ends[0] <= 0 <= ends[1]
     assert abs(change) < 2_000
-    assert row["why"] in ("may be chance", "no difference")
+    assert (row["why"] in ("may be chance", "no difference")) == (ends[0] <= 0 <= ends[1])
 
 
 def is_worse(found: Levers, name: str, than: str) -> bool:

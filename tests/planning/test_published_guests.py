@@ -65,13 +65,10 @@ def test_realtime_has_the_shorter_worst_case_and_the_bare_machine_the_shorter_me
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "profile",
-    [pytest.param("tuned", marks=pytest.mark.xfail(strict=True, reason="8 times: 358 us, 43 us")), "untuned", "modern"],
-)
+@pytest.mark.parametrize("profile", ["tuned", "untuned", "modern"])
 def test_dedicated_cpus_alone_are_ten_times_worse_than_realtime(profile: str) -> None:
-    """Of profiles that no number was fitted for."""
-    found = cells(profile, "10 min", 5, DEDICATED_ALONE)
+    """In an hour, as in the statement, of profiles that no number was fitted for."""
+    found = cells(profile, "60 min", 5, DEDICATED_ALONE)
     assert is_ordered(found)
     assert found["KVM OTHER"][1] > 10 * found["KVM FIFO"][1]
 

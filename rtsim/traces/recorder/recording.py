@@ -76,7 +76,7 @@ def check() -> dict[str, str]:
     root = os.geteuid() == 0
     mounted = ftrace.tracefs_mounted()
     reachable = mounted is not None or (root and ftrace.TRACEFS.is_dir())
-    tracers = ftrace.available_tracers(mounted) if mounted else None
+    tracers = _tracers() if reachable and root else ()
     found = {
         "cyclictest": "" if installed("cyclictest") else "cyclictest is not installed (Debian: rt-tests)",
         "events": "" if reachable else "tracefs cannot be used: it needs root, and a kernel with ftrace",
@@ -86,11 +86,20 @@ def check() -> dict[str, str]:
             found[part] = "rtla is not installed"
         elif not root or not reachable:
             found[part] = "rtla needs root and tracefs"
-        elif tracers is not None and part not in tracers:
+        elif part not in tracers:
             found[part] = f"this kernel has no {part} tracer"
         else:
             found[part] = ""
     return found
+
+
+def _tracers() -> tuple[str, ...]:
+    """Return the tracers of this kernel; tracefs is mounted for a moment if it is not."""
+    try:
+        with ftrace.tracefs() as root:
+            return ftrace.available_tracers(root)
+    except (InputError, OSError):
+        return ()
 
 
 def record(folder: Path, plan: Plan, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
