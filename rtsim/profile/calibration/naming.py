@@ -8,8 +8,8 @@ from typing import NamedTuple
 __all__ = ["MEASURING", "ThreadName", "irq_of_thread", "is_workload", "policy_of", "runs_softirqs", "thread_name"]
 
 MEASURING = (
-    "cyclictest", "rtla", "timerlat*", "osnoise*", "oslat", "hwlatdetect", "rt-app", "rtwl", "trace-cmd", "perf", "rtsim",
-    "CPU */KVM", "qemu-*", "swapper*",
+    "cyclictest", "rtla", "timerlat*", "osnoise*", "oslat", "hwlatdetect", "rt-app", "rtwl", "trace-cmd", "perf",
+    "rtsim", "CPU */KVM", "qemu-*", "swapper*",
 )  # fmt: skip
 """Threads that are measured or measure, and those of virtual machines: a scenario says what they do."""
 
