@@ -99,7 +99,8 @@ def _idles_for(s: State, cpu: int, waiter: int) -> int:
         return awaited
     runner = waiter if place(s, waiter) == cpu else s.cpus[place(s, waiter)].carrier
     offset = CAUSES if s.cpus[cpu].carrier >= 0 else 0
-    if runner >= 0 and s.tasks[runner].state == RUNNABLE and s.cpus[cpu].need_resched == 0:
+    reached = s.cpus[cpu].wakelist < 0 and s.cpus[cpu].need_resched == 0  # nobody has to tell the CPU of a task
+    if runner >= 0 and s.tasks[runner].state == RUNNABLE and reached:
         return C_THROTTLED + offset
     return C_IDLE_EXIT + offset
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from rtsim.engine import trace
+from rtsim.engine import observe, trace
 from rtsim.engine.constants import (
     DEADLINE,
     FIFO,
+    IDLE,
     NEVER,
     NONE,
     NOT_IDLE,
@@ -74,6 +75,8 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
     if t.state == RUNNABLE:
         return
     s.m[0].here = here
+    if s.cpus[t.cpu].bottom == IDLE:
+        observe.account(s, t.cpu)  # up to now it idled for want of the wake-up
     t.state = RUNNABLE
     t.wakeups += 1
     t.waking_at = s.m[0].now

@@ -125,10 +125,10 @@ def test_timers_that_expire_while_the_clock_would_be_programmed_come_in_an_inter
     assert [time - MS for time, name in done.switches(cpu) if time > MS and name != "idle"] == [8_000, 9_000, 10_000]
 
 
-def nohz_guest(*, expiry_there_ns: int) -> tuple[Builder, Guest, int]:
+def nohz_guest(*, expiry_there_ns: int, **kernel: int) -> tuple[Builder, Guest, int]:
     """A halted guest on the nohz_full CPU 1, beside a housekeeping CPU whose own timer expires at `expiry_there_ns`."""
     b = Builder(trace_length=1 << 14)
-    add_kernel(b, 2, timer_migration=1, ipi=2_000)
+    add_kernel(b, 2, timer_migration=1, ipi=2_000, **kernel)
     b.cpu("host/cpu0", 0)
     b.cpu("host/cpu1", 0, nohz_full=True, isolated=True)
     guest = add_guest(b, [[1]], [0])
@@ -149,3 +149,10 @@ def test_the_timer_of_a_halted_vcpu_on_a_nohz_full_cpu_expires_on_a_housekeeping
 def test_it_stays_where_it_would_be_the_first_to_expire_there() -> None:
     b, _, task = nohz_guest(expiry_there_ns=50 * MS)
     assert run(b, 2 * MS - 10 * US, [task]).samples("cyclictest") == [0]
+
+
+@pytest.mark.parametrize("ttwu_queue", [0, 1])
+def test_an_idle_cpu_that_nobody_has_told_yet_is_not_throttled(ttwu_queue: int) -> None:
+    b, _, task = nohz_guest(expiry_there_ns=900 * US, timer_irq=3_000, ttwu_queue=ttwu_queue)
+    done = run(b, 2 * MS - 10 * US, [task])
+    assert done.causes("cyclictest") == {"idle_exit": 5_000}
