@@ -19,13 +19,13 @@ from rtsim.scenario.guest_work import add_guest_work
 from rtsim.scenario.guests import Guest, GuestThread, guests_of
 from rtsim.scenario.host import Host
 from rtsim.scenario.libvirt_cgroups import libvirt_cgroups, thread_cgroup
-from rtsim.scenario.memory import remote_share, slowdown
+from rtsim.scenario.memory import memory_latency, remote_share, slowdown
 from rtsim.scenario.rows import Rows
 from rtsim.scenario.scenario import Scenario
 from rtsim.scenario.sched_domains import engine_domains, guest_domains
 from rtsim.scenario.virtualisation import guest_fields, host_fields, spinlock_fields, vcpu_fields
 from rtsim.scenario.workloads import Machine, add_workload
-from rtsim.workload import Cgroups, WorkloadModel
+from rtsim.workload import Cgroups, Setting, WorkloadModel
 from rtsim.workload.policies import POLICIES
 
 __all__ = ["Assembly", "assemble"]
@@ -100,7 +100,7 @@ class _Assembler:
         self.kernel = self.rows.add_kernel(
             self.host.kernel,
             len(ids),
-            slowdown(self.host),
+            slowdown(self.host, memory_latency(self.host)),
             self._host_idle(),
             smt_speed=round(FULL_SPEED * self.host.profile.costs.smt_speed.value),
             **host_fields(self.host.kernel),
@@ -152,13 +152,17 @@ class _Assembler:
             "", "workload", self.kernel, self.host.kernel, cpus, self.isolation.root_domains, cpus, self.cgroups,
             self.groups,
         )  # fmt: skip
-        self._add_workload(machine, self.scenario.model.workload)
+        self._add_workload(machine, self.scenario.model.workload, memory_latency(self.host))
 
-    def _add_workload(self, machine: Machine, workload: WorkloadModel) -> None:
+    def _add_workload(self, machine: Machine, workload: WorkloadModel, latency: float) -> None:
         profile = self.host.profile.workload
         activation = NONE if profile.activation is None else self.rows.table(profile.activation)
         poll_ns = 0 if profile.clock_poll is None else profile.clock_poll.constant
-        added = add_workload(self.builder, self.scenario, machine, workload, poll_ns, activation)
+        setting = Setting(
+            self.builder, workload.tasks, machine.prefix, machine.row, workload.settings.default_policy, poll_ns,
+            activation, latency,
+        )  # fmt: skip
+        added = add_workload(self.scenario, machine, workload, setting)
         for name, task in added.tasks.items():
             self._name_task(name, task)
         for name, threads in added.together.items():
@@ -211,7 +215,8 @@ class _Assembler:
     def add_guest(self, guest: Guest) -> None:
         """Add the guest's kernel and CPUs, its workload and noise, and what occupies its emulator."""
         rows = self._vcpus(guest)
-        slower = slowdown(self.host, remote_share(guest, self.host))
+        latency = memory_latency(self.host, remote_share(guest, self.host))
+        slower = slowdown(self.host, latency)
         kernel = self.rows.add_kernel(guest.kernel, len(rows), slower, **self._guest_fields(guest))
         isolation = guest.kernel.isolation(range(len(rows)))
         for cpu, carrier in enumerate(rows):
@@ -227,7 +232,7 @@ class _Assembler:
             f"{guest.name}/", f"guests.{guest.name}.workload", kernel, guest.kernel, tuple(range(len(rows))),
             isolation.root_domains, guest.measured_vcpus(), cgroups, cgroups.add(self.builder, kernel),
         )  # fmt: skip
-        self._add_workload(machine, workload)
+        self._add_workload(machine, workload, latency)
 
     def _guest_fields(self, guest: Guest) -> dict[str, Any]:
         costs, delivery = self.host.profile.costs, guest.model.timer_delivery

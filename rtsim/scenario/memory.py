@@ -26,7 +26,7 @@ from rtsim.profile import Arrival, CostEntry, MemoryFault
 from rtsim.scenario.guests import Guest
 from rtsim.scenario.host import Host
 
-__all__ = ["VcpuFault", "contention", "faults_of", "remote_share", "slowdown"]
+__all__ = ["VcpuFault", "contention", "faults_of", "memory_latency", "remote_share", "slowdown"]
 
 SMALL_KIB, THP_KIB = 4, 2048
 COMMITTED = Fraction(6, 5)
@@ -144,8 +144,11 @@ def contention(host: Host) -> float:
     return 1 + load / (2 * (1 - load))
 
 
-def slowdown(host: Host, remote: float = 0.0) -> float:
-    """Return how much longer the kernel's steps take with contended memory, a share `remote` of it on another node."""
-    costs = host.profile.costs
-    latency = contention(host) * (1 + remote * (costs.numa_remote.value - 1))
-    return 1 + costs.memory_share.value * (latency - 1)
+def memory_latency(host: Host, remote: float = 0.0) -> float:
+    """Return the latency of memory of which a share `remote` is on another node, over that of idle memory at hand."""
+    return contention(host) * (1 + remote * (host.profile.costs.numa_remote.value - 1))
+
+
+def slowdown(host: Host, latency: float) -> float:
+    """Return how much longer the kernel's steps take with memory of `latency`."""
+    return 1 + host.profile.costs.memory_share.value * (latency - 1)

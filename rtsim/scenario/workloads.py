@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from rtsim.engine.builder import Builder
 from rtsim.inputs.errors import InputError, at
 from rtsim.kernel import Kernel
 from rtsim.scenario.deadlines import check_deadline_tasks
@@ -61,12 +60,8 @@ class Added:
     together: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def add_workload(
-    builder: Builder, scenario: Scenario, machine: Machine, workload: WorkloadModel, clock_poll_ns: int, activation: int
-) -> Added:
-    """Add the tasks and measuring programs of a workload.
-
-    `clock_poll_ns` and `activation` (a table) are the profile's, see `Setting`.
+def add_workload(scenario: Scenario, machine: Machine, workload: WorkloadModel, setting: Setting) -> Added:
+    """Add the tasks and measuring programs of a workload on `machine`, in its `setting`.
 
     Raises
     ------
@@ -75,8 +70,7 @@ def add_workload(
     """
     _check_duration(scenario, machine, workload)
     check_deadline_tasks(workload, machine.kernel, machine.root_domains, scenario.source, machine.place)
-    default = workload.settings.default_policy
-    setting = Setting(builder, workload.tasks, machine.prefix, machine.row, default, clock_poll_ns, activation)
+    builder = setting.builder
     autogroups = add_autogroups(builder, machine.row, machine.kernel, machine.prefix, workload)
     added = Added()
     for name, task in workload.tasks.items():
@@ -86,7 +80,7 @@ def add_workload(
             if task.slice is not None:
                 check_slice(task.slice, machine.kernel)
         path = checked_path(task.taskgroup or "/")
-        policy = task.effective_policy(default)
+        policy = task.effective_policy(setting.default_policy)
         machine.cgroups.check_policy(path, policy, place)
         group = machine.groups[path] if path else autogroup_of(task.session, policy, autogroups)
         threads = add_task(setting, name, cpus, group=group)

@@ -57,6 +57,8 @@ class Setting:
         Time between two readings of the CPU clock, of tasks that say nothing else; 0: none.
     activation
         Table of what an activation computes beside its work, NONE: nothing.
+    memory_latency
+        Of memory as it is here, over that of idle memory at hand.
     """
 
     builder: Builder
@@ -66,6 +68,7 @@ class Setting:
     default_policy: SchedPolicy = "SCHED_OTHER"
     clock_poll_ns: int = 0
     activation: int = NONE
+    memory_latency: float = 1.0
     _rows: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def mutex(self, name: str) -> int:
@@ -191,7 +194,8 @@ def _run(setting: Setting, task: TaskModel, run_us: int) -> list[Op]:
     if run_us <= 0:
         return [Op(OP_RUN, NONE)] if run_us < 0 else []
     poll_ns = setting.clock_poll_ns if task.clock_poll is None else task.clock_poll * US
-    return [Op(OP_RUN, setting.builder.constant(run_us * US), poll_ns)]
+    work_ns = round(run_us * US * (1 + task.memory_share * (setting.memory_latency - 1)))
+    return [Op(OP_RUN, setting.builder.constant(work_ns), poll_ns)]
 
 
 def _synchronising(setting: Setting, kind: str, value: str | ConditionModel) -> list[Op]:

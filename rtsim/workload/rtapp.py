@@ -68,7 +68,7 @@ class PhaseModel(EventfulModel):
 class TaskModel(EventfulModel):
     """One task, or `instance` copies NAME-0, NAME-1, ...; with events of its own, or with `phases` of them.
 
-    `session`, `overrun`, `slice`, `timer_slack` and `clock_poll` are rtsim's own.
+    `session`, `overrun`, `slice`, `timer_slack`, `clock_poll` and `memory_share` are rtsim's own.
     """
 
     policy: SchedPolicy | None = None
@@ -105,6 +105,9 @@ class TaskModel(EventfulModel):
     clock_poll: int | None = Field(default=None, ge=0, le=LONGEST_US)
     """In us: time between two readings of the CPU clock (CLOCK_THREAD_CPUTIME_ID) while it computes; 0: it reads none.
     By default the profile's."""
+    memory_share: float = Field(default=0.0, ge=0, le=1)
+    """Of what it computes (`run`), the share that waits for memory, where that is idle and at hand: remote or contended
+    memory makes it longer."""
     _loop = field_validator("loop")(_checked_loop)
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from rtsim.scenario import Scenario
 from rtsim.scenario.assemble import assemble
 from rtsim.scenario.guests import guests_of
 from rtsim.scenario.host import Host
-from rtsim.scenario.memory import contention, faults_of, remote_share, slowdown
+from rtsim.scenario.memory import contention, faults_of, memory_latency, remote_share, slowdown
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 FLAVOR: dict[str, Any] = {
@@ -135,7 +135,7 @@ def test_memory_on_the_other_node_is_remote(tmp_path: Path) -> None:
     """CPUs 0-7 and their siblings are node 0; a third of the steps waits for memory that is 1.7 times as far away."""
     assert [remote_share(*placed(domain(tmp_path, node))) for node in (0, 1)] == [0, 1]
     guest, host = placed(domain(tmp_path, 1))
-    assert slowdown(host, remote_share(guest, host)) == pytest.approx(1 + 0.3 * 0.7)
+    assert slowdown(host, memory_latency(host, remote_share(guest, host))) == pytest.approx(1 + 0.3 * 0.7)
 
 
 def test_memory_of_a_guest_that_floats_over_both_nodes_is_half_remote() -> None:
@@ -156,6 +156,26 @@ def test_contended_memory_makes_every_step_longer() -> None:
         s = assemble(each).state
         costs[name] = s.tables[s.kernels["wake"], 1024]
     assert costs["busy"] / costs["idle"] == pytest.approx([1.15, 1.15], rel=1e-3)
+
+
+def work_ns(chosen: Scenario, share: float) -> int:
+    """Return what the engine has a guest's task compute, of 100 us with `share` of them waiting for memory."""
+    guest = {
+        **chosen.data["guests"][0],
+        "workload": {"tasks": {"app": {"memory_share": share, "run": 100, "sleep": 9}}},
+    }
+    assembly = assemble(Scenario.of({**chosen.data, "guests": [guest]}, folder=chosen.folder))
+    state = assembly.state
+    first = int(state.tasks[assembly.names.tasks.index("g/app")]["pc"])
+    assert int(state.ops[first]["code"]) == es.OP_RUN
+    return int(state.tables[state.ops[first]["value"], 1024])
+
+
+def test_a_tasks_work_is_longer_by_its_share_of_waiting_for_memory(tmp_path: Path) -> None:
+    assert work_ns(domain(tmp_path, 0), 0.4) == 100_000
+    assert work_ns(domain(tmp_path, 1), 0.4) == pytest.approx(100_000 * (1 + 0.4 * 0.7), abs=1)
+    assert work_ns(domain(tmp_path, 1), 0) == 100_000
+    assert work_ns(scenario({"bandwidth": 0.5}), 0.4) == pytest.approx(100_000 * (1 + 0.4 * 0.5), abs=1)
 
 
 def test_reclaim_and_ksmd_disturb_cpus_only_where_they_run() -> None:
