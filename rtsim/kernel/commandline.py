@@ -27,9 +27,14 @@ class CommandLine:
     """Its name in errors."""
 
     @cached_property
+    def in_order(self) -> tuple[tuple[str, str | None], ...]:
+        """Name (with ``_`` for ``-``) and value of each argument as written: some mean what the one before says."""
+        return tuple((name.replace("-", "_"), value) for name, value in _split(self.text, self.source))
+
+    @cached_property
     def arguments(self) -> dict[str, str | None]:
         """Name (with ``_`` for ``-``) -> value, None for a name without ``=``; the last one counts."""
-        return {name.replace("-", "_"): value for name, value in _split(self.text, self.source)}
+        return dict(self.in_order)
 
     def check(self) -> None:
         """Read every argument that does not depend on the machine.

@@ -16,6 +16,7 @@ from rtsim.nova.fit import Limits, fit_guest
 from rtsim.nova.flavor import Flavor, Image, image_properties
 from rtsim.nova.guest import GuestCell, GuestTopology
 from rtsim.nova.hazards import warnings_for
+from rtsim.nova.misspelt import misspelt
 from rtsim.nova.pci import PciState
 from rtsim.nova.placement import Placement
 from rtsim.nova.rules import Release
@@ -162,7 +163,7 @@ class ComputeHost:
             placement,
             claimed=claimed,
             explanation=tuple(lines),
-            warnings=tuple(warnings_for(placement, self.cells, request, self.conf)),
+            warnings=(*misspelt(flavor.extra_specs), *warnings_for(placement, self.cells, request, self.conf)),
         )
 
     def _fit(

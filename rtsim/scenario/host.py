@@ -11,6 +11,7 @@ from rtsim.inputs.cpulist import format_cpulist
 from rtsim.inputs.errors import InputError
 from rtsim.kernel import Isolation, Kernel, Masks, partitions_of
 from rtsim.kernel.devices import InterruptSource, interrupt_rates, read_interrupts, read_irq_affinity
+from rtsim.kernel.hugepages import boot_huge_pages
 from rtsim.kernel.tuned import ThreadRule, TunedProfile, read_tuned
 from rtsim.nova import ComputeHost, NovaConf
 from rtsim.profile import NoiseSource, Profile, load_profile
@@ -77,6 +78,8 @@ class Host:
         conf = NovaConf.from_mapping(options, place)
         tuned = _tuned(model, folder, topology)
         kernel = kernel_of(_with_tuned(model.kernel, tuned), f"{source}: host.kernel")
+        if model.topology.sockets is not None:  # files tell what the machine has reserved
+            topology = topology.with_huge_pages(boot_huge_pages(kernel.command_line, len(topology.numa_nodes)))
         masks = tuned.masks if tuned else Masks()
         profile = load_profile(model.profile, model.profile_overrides or None, folder=folder)
         return cls(

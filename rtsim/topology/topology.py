@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,10 @@ class Topology:
 
         return cls(tuple(node(number) for number in range(numa_nodes)))
 
+    def with_huge_pages(self, pages: Mapping[int, Mapping[int, int]]) -> Topology:
+        """Return the machine with huge pages, node -> size in KiB -> pages: the largest first, as many as fit."""
+        return replace(self, numa_nodes=tuple(_reserved(node, pages.get(node.id, {})) for node in self.numa_nodes))
+
     @cached_property
     def cpus(self) -> tuple[Cpu, ...]:
         """All CPUs, sorted by number."""
@@ -235,3 +239,11 @@ def distances_of(rows: Iterable[Iterable[int]], ids: Iterable[int]) -> dict[int,
     """Return NUMA node -> (NUMA node -> distance) from a matrix in the order of `ids`."""
     order = list(ids)
     return {node: dict(zip(order, row, strict=False)) for node, row in zip(order, rows, strict=False)}
+
+
+def _reserved(node: NumaNode, wanted: Mapping[int, int]) -> NumaNode:
+    pages, free = dict(node.pages), node.memory_kib
+    for size in sorted(wanted, reverse=True):
+        pages[size] = min(wanted[size], free // size)
+        free -= pages[size] * size
+    return replace(node, pages={**pages, 4: free // 4})

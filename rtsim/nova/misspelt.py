@@ -1,0 +1,34 @@
+"""Extra specs that Nova ignores as it does not know them, though they look like ones that decide a placement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+__all__ = ["misspelt"]
+
+DECIDING = (
+    "hw:cpu_policy", "hw:cpu_thread_policy", "hw:cpu_dedicated_mask", "hw:cpu_realtime", "hw:cpu_realtime_mask",
+    "hw:emulator_threads_policy", "hw:locked_memory", "hw:mem_page_size", "hw:numa_nodes", "hw:cpu_sockets",
+    "hw:cpu_cores", "hw:cpu_threads", "hw:cpu_max_sockets", "hw:cpu_max_cores", "hw:cpu_max_threads",
+)  # fmt: skip
+NUMBERED = re.compile(r"hw:numa_(cpus|mem)\.\d+")
+CLOSE = 0.87
+"""Of difflib's ratio: one wrong letter in seven; Nova's own names are further apart."""
+
+
+def misspelt(extra_specs: Iterable[str]) -> Iterator[str]:
+    """Yield a warning for each name in `extra_specs` that is nearly, but not, one that decides a placement."""
+    plain = {_plain(name): name for name in DECIDING}
+    for name in extra_specs:
+        if name in DECIDING or NUMBERED.fullmatch(name):
+            continue
+        close = get_close_matches(_plain(name), plain, 1, CLOSE)
+        if close:
+            yield f"Nova does not know the extra spec {name} and ignores it: is {plain[close[0]]} meant?"
+
+
+def _plain(name: str) -> str:
+    """Return a name without its namespace, and with one kind of separator."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).removeprefix("hw_")
