@@ -15,11 +15,13 @@ from rtsim.cli.progress import engine_ready, progress_shown
 from rtsim.cli.tables import console, microseconds, table, wide
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import write_whole
+from rtsim.measure.quantiles import is_told
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from rtsim.measure.histogram import LogLinearHistogram
     from rtsim.scenario import Result, Scenario
 
 __all__ = ["run"]
@@ -69,9 +71,6 @@ def _show(scenario: Scenario, result: Result, spent_s: float) -> None:
         )
     for warning in result.warnings:
         out.print(f"warning: {warning}")
-    for name, guest in result.guests.items():
-        for warning in guest["warnings"]:
-            out.print(f"warning: {name}: {warning}")
     for sample in result.worst(1):
         out.print(f"The worst sample of {result.headline()}, released at {sample.release_ns / 1e9:.6f} s")
         out.print(f"  {sample.story}")
@@ -84,11 +83,15 @@ def _latencies(result: Result, out: Console) -> Table:
         task = result.task(name)
         row = [name, task.policy] if wide(out) else [name]
         row += [f"{task.latency.count:,}", microseconds(task.latency.mean_ns)]
-        row += [microseconds(task.latency.quantile(q)) for q in quantiles]
+        row += [_quantile(task.latency, q) for q in quantiles]
         rows.append([*row, microseconds(task.latency.max_ns), _percent(task.cpu_time_ns, result.duration_ns)])
     names = [f"p{q * 100:g}" for q in quantiles]
     columns = ["task", *(["policy"] if wide(out) else []), "samples", "mean", *names, "max", "CPU %"]
     return table(out, "Latency, release to running (µs)", columns, rows, words=(0, 1) if wide(out) else (0,))
+
+
+def _quantile(latency: LogLinearHistogram, q: float) -> str:
+    return microseconds(latency.quantile(q)) if is_told(q, latency.count) else "-"
 
 
 def _causes(result: Result, out: Console) -> Table:

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from scipy.stats import binom
 
-__all__ = ["QUANTILES", "interval_ranks", "quantile_name", "quantile_rank"]
+__all__ = ["QUANTILES", "interval_ranks", "is_told", "quantile_name", "quantile_rank"]
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 """The quantiles every result carries."""
@@ -45,6 +45,11 @@ def quantile_rank(q: float, count: int) -> int:
     if count < 1:
         raise ValueError("no samples, no quantile")
     return math.ceil(Fraction(str(float(q))) * count)
+
+
+def is_told(q: float, count: int) -> bool:
+    """Return whether `count` samples tell the quantile `q`: with fewer it is their largest one, whichever that is."""
+    return count > 0 and quantile_rank(q, count) < count
 
 
 def interval_ranks(q: float, count: int, confidence: float = 0.95) -> tuple[int | None, int | None]:

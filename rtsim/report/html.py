@@ -13,7 +13,7 @@ from typing import Any
 
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text, write_whole
-from rtsim.measure.quantiles import quantile_name
+from rtsim.measure.quantiles import is_told, quantile_name
 from rtsim.report.levers import levers_page
 from rtsim.report.markup import Html, document, escape, folded, microseconds, share, table
 from rtsim.report.parts import (
@@ -24,6 +24,7 @@ from rtsim.report.parts import (
     provenance,
     scenario_section,
     stories,
+    warnings,
 )
 
 __all__ = ["comparison_page", "ranking_table", "read_result", "report_page", "result_page", "write_report"]
@@ -35,9 +36,10 @@ MAX_RESULT_BYTES = 512 * 1024**2
 
 _INTERVALS = (
     "Below each quantile its 95\u00a0% confidence interval, samples taken as independent; "
-    "“?” where there are too few samples for an upper end."
+    "“?” where there are too few samples for an upper end, “–” where the quantile would be the largest sample itself."
 )
 _LIMITS = "What the parts that this run has met add up to in the worst order; another run may meet longer ones."
+_MOST_ROWS = 24
 _SHOWN = ("0.5", "0.99", "0.999", "0.9999", "0.99999")
 
 
@@ -105,9 +107,10 @@ def result_page(result: Json) -> str:
     observed = _observed(tasks)
     title = "Predicted scheduling latency"
     if observed:
-        title += f" of {next(iter(observed))}"
+        title += f" of {_headline(observed)}"
     parts = [Html(f"<header><h1>{escape(title)}</h1>{provenance(result['rtsim'], result['scenario'])}</header>")]
-    parts += [Html("<h2>Latency (µs)</h2>"), _latency_table(tasks), Html(f'<p class="quiet">{_INTERVALS}</p>')]
+    parts += [Html("<h2>Latency (µs)</h2>"), _latencies(tasks), Html(f'<p class="quiet">{_INTERVALS}</p>')]
+    parts.append(warnings(result.get("warnings") or ()))
     latencies = {name: task["latency"] for name, task in observed.items()}
     causes = {name: each for name, task in observed.items() if (each := mean_causes(task))}
     if latencies:
@@ -129,6 +132,19 @@ def _observed(tasks: Json, most: int = 12) -> dict[str, Any]:
     with_latency = {name: task for name, task in tasks.items() if task["latency"]["count"]}
     kept = {name: task for name, task in with_latency.items() if task.get("worst") or task.get("causes_ns")}
     return dict(list((kept or with_latency).items())[:most])
+
+
+def _headline(observed: Json) -> str:
+    """Return the task most people look at first: a cyclictest, else the first one."""
+    return next((name for name in observed if name.endswith("cyclictest")), next(iter(observed)))
+
+
+def _latencies(tasks: Json) -> Html:
+    """Return the table of the tasks with samples; of many, the later ones are folded away."""
+    measured = [(name, task) for name, task in tasks.items() if task["latency"]["count"]]
+    measured.sort(key=lambda item: not (item[1].get("worst") or item[1].get("causes_ns")))
+    first, rest = dict(measured[:_MOST_ROWS]), dict(measured[_MOST_ROWS:])
+    return Html(_latency_table(first) + (folded(f"{len(rest)} more tasks", _latency_table(rest)) if rest else ""))
 
 
 def _latency_table(tasks: Json) -> Html:
@@ -156,6 +172,8 @@ def _latency_table(tasks: Json) -> Html:
 
 
 def _with_interval(latency: Json, quantile: str) -> Html:
+    if not is_told(float(quantile), latency["count"]):
+        return escape(microseconds(None))
     value = latency["quantiles_ns"].get(quantile)
     low, high = (latency.get("quantiles_ci_ns") or {}).get(quantile) or (None, None)
     if value is None or low is None:

@@ -20,6 +20,7 @@ __all__ = [
     "provenance",
     "scenario_section",
     "stories",
+    "warnings",
 ]
 
 Json = Mapping[str, Any]
@@ -99,6 +100,12 @@ def scenario_section(scenario: object) -> Html:
     """Return the scenario as it was run, folded."""
     text = json.dumps(scenario, indent=2, ensure_ascii=False)
     return folded("Scenario as it was run", Html(f"<pre>{escape(text)}</pre>"))
+
+
+def warnings(told: Sequence[str]) -> Html:
+    """Return what makes a result doubtful as a list; nothing where there is nothing."""
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in told)
+    return Html(f"<h2>Warnings</h2><ul>{items}</ul>") if told else Html("")
 
 
 def provenance(version: object, scenario: object, more: Mapping[str, object] | None = None) -> Html:

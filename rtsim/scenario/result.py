@@ -145,7 +145,7 @@ class Result:
     bounds: Mapping[str, Bound] = field(default_factory=dict)
     """Upper limits, of the tasks that have any."""
     warnings: tuple[str, ...] = ()
-    """What makes the input incomplete or doubtful."""
+    """What makes the input incomplete or doubtful, and what will hurt the guests, as `guests` has it of each."""
 
     def task(self, name: str) -> TaskResult:
         """Return one task's result.

@@ -163,12 +163,14 @@ def read_result(scenario: Scenario, assembly: Assembly, before: Counters) -> Res
 
 
 def _warnings(assembly: Assembly) -> Iterator[str]:
-    """Yield what makes the input doubtful."""
+    """Yield what makes the input doubtful, and what will hurt the guests."""
     if assembly.host.replay:
         yield from assembly.host.replay.noise.warnings
     kernels = {"host": assembly.host.kernel, **{guest.name: guest.kernel for guest in assembly.guests}}
     for name, kernel in kernels.items():
         yield from (f"{name}: {doubt}" for doubt in kernel_doubts(kernel))
+    for guest in assembly.guests:
+        yield from (f"{guest.name}: {warning}" for warning in guest.warnings)
 
 
 def _bounds(assembly: Assembly) -> dict[str, Bound]:

