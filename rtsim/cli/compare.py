@@ -56,6 +56,8 @@ def compare(
 
 
 def _show(comparison: Comparison) -> None:
+    from rtsim.measure.comparison import shared_warnings
+
     out = console()
     out.print(_table(comparison, out))
     if any(row["tied_with"] for row in comparison.rows):
@@ -63,6 +65,8 @@ def _show(comparison: Comparison) -> None:
     for row in comparison.rows:
         if row["refused"]:
             out.print(f"{row['name']}: refused by Nova: {row['refused']}")
+    for warning in shared_warnings({name: result.warnings for name, result in comparison.results.items()}):
+        out.print(f"warning: {warning}")
 
 
 def _table(comparison: Comparison, out: Console) -> Table:

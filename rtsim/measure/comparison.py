@@ -33,7 +33,7 @@ from scipy.stats import t as student_t
 
 from rtsim.measure.quantiles import interval_ranks
 
-__all__ = ["ComparisonRow", "Outcome", "compare_outcomes", "mean_interval", "paired_interval"]
+__all__ = ["ComparisonRow", "Outcome", "compare_outcomes", "mean_interval", "paired_interval", "shared_warnings"]
 
 RESOLUTION = 1 / 1024
 """Relative width of a histogram bucket: quantiles are not known more finely."""
@@ -232,3 +232,13 @@ def _why(outcome: Outcome, ordered: Sequence[Outcome]) -> str:
     if abs(changes[cause]) < NO_CHANGE_NS:
         return "no difference"
     return f"{cause} {changes[cause] / 1000:+.1f} us"
+
+
+def shared_warnings(by_variant: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return each warning once, with the variants that have it unless all have; those of most variants first."""
+    having: dict[str, list[str]] = {}
+    for variant, warnings in by_variant.items():
+        for warning in dict.fromkeys(warnings):
+            having.setdefault(warning, []).append(variant)
+    ordered = sorted(having.items(), key=lambda item: -len(item[1]))
+    return [text if len(names) == len(by_variant) else f"{text} ({'; '.join(names)})" for text, names in ordered]

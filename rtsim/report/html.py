@@ -13,6 +13,7 @@ from typing import Any
 
 from rtsim.inputs.errors import InputError
 from rtsim.inputs.files import read_text, write_whole
+from rtsim.measure.comparison import shared_warnings
 from rtsim.measure.quantiles import is_told, quantile_name
 from rtsim.report.levers import levers_page
 from rtsim.report.markup import Html, document, escape, folded, microseconds, share, table
@@ -232,6 +233,7 @@ def comparison_page(comparison: Json) -> str:
             "intervals at 95\u00a0% over the whole table. Variants whose difference may be zero are tied.</p>"
         )
     )
+    parts.append(warnings(shared_warnings({name: result.get("warnings") or () for name, result in shown.items()})))
     if latencies:
         parts.append(Html("<h2>The tails</h2>"))
         parts.append(

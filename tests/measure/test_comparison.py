@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtsim.measure.comparison import Outcome, compare_outcomes, mean_interval, paired_interval
+from rtsim.measure.comparison import Outcome, compare_outcomes, mean_interval, paired_interval, shared_warnings
 
 
 def rows_of(**values):
@@ -176,3 +176,9 @@ def test_false_separations_stay_below_the_stated_share():
         rows = compare_outcomes([Outcome(str(i), list(v)) for i, v in enumerate(values)])
         wrong += any(len(row["tied_with"]) < 4 for row in rows)
     assert wrong <= 17  # 5 % of 200 is 10; 17 is 2.3 standard deviations more
+
+
+def test_a_warning_is_told_once_with_the_variants_that_have_it():
+    told = shared_warnings({"a": ["x"], "b": ["x", "both", "both"], "c": ["both", "x"]})
+    assert told == ["x", "both (b; c)"]
+    assert shared_warnings({"a": [], "b": []}) == []
