@@ -74,7 +74,8 @@ def status(arguments: Sequence[str]) -> int:
     except RtsimError as error:
         return _failed(str(error), error.exit_status)
     except typer.TyperException as error:  # options and arguments that do not exist or cannot be read
-        return _failed(" ".join(str(getattr(error, "message", None) or error).split()), RtsimError.exit_status)
+        told = getattr(error, "format_message", error.__str__)()  # it names the option
+        return _failed(" ".join(told.split()), RtsimError.exit_status)
     except (BrokenPipeError, SystemExit):  # typer itself exits only where the reader of a pipe has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more on its way out
         return PIPE_CLOSED

@@ -46,6 +46,14 @@ def test_every_command_explains_itself(rtsim, command):
     assert "Usage" in out
 
 
+@pytest.mark.parametrize("arguments", [("--seed", -1), ("--seed", "one"), ("--sed", 1)])
+def test_what_is_wrong_about_an_option_names_it(rtsim, arguments):
+    ended, out, err = rtsim("run", *SHORT, *arguments)
+    assert (ended, out) == (2, "")
+    assert arguments[0] in err
+    assert err.count("\n") == 1
+
+
 # --- run --------------------------------------------------------------------------------------------------------------
 
 
