@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from rtsim.kernel.features import rule
 from rtsim.kernel.kernel import Kernel
 
 __all__ = ["kernel_doubts"]
@@ -20,6 +21,8 @@ LATENCY_ARGUMENTS = (
     "transparent_hugepage", "noautogroup", "mitigations", "intel_pstate", "clocksource",
 )  # fmt: skip
 """Arguments that people set for latency's sake."""
+TIMER_ADVANCE = {True: "kvm.lapic_timer_advance_ns", False: "kvm.lapic_timer_advance"}
+"""The parameter of a KVM that has it in ns, and of one where it is a switch."""
 ALIKE = 0.88
 """Ratio of difflib from which an unknown argument is taken for a misspelt one of these."""
 
@@ -38,3 +41,12 @@ def kernel_doubts(kernel: Kernel) -> Iterator[str]:
         meant = get_close_matches(argument, LATENCY_ARGUMENTS, 1, ALIKE)
         if meant and meant[0] != argument:
             yield f"{argument} on the command line means nothing to the kernel: is {meant[0]} meant?"
+    yield from _other_releases(kernel)
+
+
+def _other_releases(kernel: Kernel) -> Iterator[str]:
+    """Yield the parameters that KVM of other releases has in place of its own."""
+    known = TIMER_ADVANCE[bool(rule("timer_advance_in_ns", kernel.release))]
+    for other in set(TIMER_ADVANCE.values()) - {known}:
+        if kernel.command_line.has(other) and not kernel.command_line.has(known):
+            yield f"{other} on the command line means nothing to KVM of {kernel.release}: is {known} meant?"

@@ -33,3 +33,13 @@ def test_a_vendors_kernel_is_named_as_one() -> None:
     first, second = kernel_doubts(Kernel.of("5.14.0-427.13.1.el9_4.x86_64"))
     assert "vendor" in first
     assert "6.1" in second
+
+
+@pytest.mark.parametrize(("release", "has"), [("6.1", "lapic_timer_advance_ns"), ("6.12", "lapic_timer_advance")])
+def test_a_parameter_of_another_releases_kvm(release: str, has: str) -> None:
+    (other,) = {"lapic_timer_advance_ns", "lapic_timer_advance"} - {has}
+    assert list(kernel_doubts(Kernel.of(release, cmdline=f"kvm.{has}=0"))) == []
+    assert list(kernel_doubts(Kernel.of(release, cmdline=f"kvm.{has}=0 kvm.{other}=0"))) == []
+    (doubt,) = kernel_doubts(Kernel.of(release, cmdline=f"kvm.{other}=0"))
+    assert f"kvm.{other} on the command line" in doubt
+    assert f"is kvm.{has} meant?" in doubt
