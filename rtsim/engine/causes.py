@@ -45,9 +45,13 @@ __all__ = ["holding_up", "place"]
 
 @inlined
 def place(s: State, task: int) -> int:
-    """Return the CPU that `task` waits for: its own, or the one that serves the timer it sleeps on."""
+    """Return the CPU that `task` waits for: its own, or the one that serves the timer it sleeps on.
+
+    What something else has woken before its timer, as an interrupt does a halted vCPU, waits for its own.
+    """
     t = s.tasks[task]
-    return int(t.timer_cpu if t.timer_cpu >= 0 else t.cpu)
+    sleeps = t.timer_cpu >= 0 and t.state == SLEEPING and t.wake_pending == 0
+    return int(t.timer_cpu if sleeps else t.cpu)
 
 
 @inlined

@@ -86,6 +86,8 @@ def note_wake(s: State, task: int) -> bool:
     if t.state != SLEEPING or t.wake_pending == 1:
         return False
     t.wake_pending = 1
+    if t.timer_cpu >= 0:
+        observe.follow(s, task)
     t.wake_next = NONE
     last = s.cpus[t.cpu].wake_head
     if last < 0:

@@ -78,6 +78,8 @@ def try_to_wake_up(s: State, task: int, here: int) -> None:
     if s.cpus[t.cpu].bottom == IDLE:
         observe.account(s, t.cpu)  # up to now it idled for want of the wake-up
     t.state = RUNNABLE
+    if t.timer_cpu >= 0:
+        observe.follow(s, task)
     t.wakeups += 1
     t.waking_at = s.m[0].now
     t.fresh = 1

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from rtsim.engine import constants as es
 from rtsim.engine import samples
 from rtsim.engine.builder import Builder
+from rtsim.engine.clock import run_until
 from rtsim.engine.state import State
 from rtsim.measure import histogram
 from rtsim.profile.distributions import Exponential, Lognormal
 from tests.engine.called import called
+from tests.engine.machines import build, machines
 from tests.engine.small import MS, US, add_kernel, interrupt_at, job_at, machine, run
 
 
@@ -163,3 +167,15 @@ def test_warm_up_is_simulated_and_not_counted() -> None:
     assert (int(state.watches[0]["count"][0]), int(state.watches[0]["total"][0])) == (len(counted), sum(counted))
     assert int(state.cause_totals.sum()) == sum(counted)
     assert all(int(row["release"]) >= 500 * MS for row in state.worst)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(machines())
+def test_nothing_is_throttled_where_nothing_can_be(spec: dict[str, Any]) -> None:
+    state, names = build(spec)
+    run_until(state, spec["until"])
+    totals = dict(zip(names.causes(), state.cause_totals.sum(axis=0), strict=True))
+    assert {cause: int(totals[cause]) for cause in ("throttled", "guest/throttled")} == {
+        "throttled": 0,
+        "guest/throttled": 0,
+    }

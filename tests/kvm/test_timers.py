@@ -6,7 +6,7 @@ import pytest
 
 from rtsim.engine import constants as es
 from rtsim.engine.builder import Builder
-from tests.engine.small import MS, US, Run, add_kernel, machine, run
+from tests.engine.small import MS, US, Run, add_kernel, interrupt_at, machine, run
 from tests.kvm.guests import Guest, add_guest, cyclictest
 
 EXITS = (700, 900, 800, 1_200)
@@ -156,3 +156,11 @@ def test_an_idle_cpu_that_nobody_has_told_yet_is_not_throttled(ttwu_queue: int) 
     b, _, task = nohz_guest(expiry_there_ns=900 * US, timer_irq=3_000, ttwu_queue=ttwu_queue)
     done = run(b, 2 * MS - 10 * US, [task])
     assert done.causes("cyclictest") == {"idle_exit": 5_000}
+
+
+def test_a_vcpu_that_an_interrupt_wakes_waits_for_its_own_cpu_though_its_timer_is_on_another() -> None:
+    b, guest, _ = nohz_guest(expiry_there_ns=900 * US, context_switch=1_500)
+    interrupt_at(b, 2, MS // 2, 3_000)  # the guest CPU; the timer of 1 ms is on CPU 0 by then
+    done = run(b, MS - 10 * US, [guest.vcpus[0]])
+    assert done.samples("vcpu0") == [1_500]
+    assert done.causes("vcpu0") == {"switch": 1_500}
