@@ -194,7 +194,7 @@ def _parts(instance: _Instance, resolution: int) -> list[Part]:
     trains: list[Part] = []
     rest = [np.ones(len(times), np.bool_) for times in instance.stretches]
     missed = 0
-    for train in find_trains(instance.stretches, resolution):
+    for train in find_trains(instance.stretches, instance.observed_ns, resolution):
         part = instance.part(train.members)
         if part.process(resolution).period_ns is None:
             continue
@@ -203,7 +203,8 @@ def _parts(instance: _Instance, resolution: int) -> list[Part]:
         missed += train.missed
     others = instance.part(rest)
     # what is periodic on the whole holds delayed arrivals of its own: only what is too much is another's
-    if not trains or (process.period_ns is not None and others.count < missed + FEWEST_BESIDE):
+    alone = process.period_ns is not None and len(trains) == 1 and others.count < missed + FEWEST_BESIDE
+    if not trains or alone:
         return [(None, instance)]
     return [*trains, (None, others)] if others.count else trains
 
@@ -229,7 +230,9 @@ def _groups(name: str, parts: Sequence[Part]) -> list[tuple[str, list[_Instance]
             ranked[part.source] = rank + 1
             ranks.setdefault(rank, []).append(part)
         label = f"{name}-{_in_name(trains[0][0])}"
-        groups += [(label, sorted(group, key=lambda each: each.cpus)) for group in ranks.values()]
+        for rank, group in ranks.items():
+            own = f"{label}#{rank + 1}" if rank else label
+            groups.append((own, sorted(group, key=lambda each: each.cpus)))
         trains = trains[len(alike) :]
     rests = [part for period, part in parts if period is None]
     return [(name, rests), *groups] if rests else groups

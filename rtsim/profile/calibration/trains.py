@@ -51,7 +51,9 @@ LOOSE = 0.02
 """Standard deviation, in periods, beyond which it takes `FEWEST_LOOSE` arrivals to tell delays from a walk."""
 FEWEST_LOOSE = 50
 """The standard deviation of the ratio is ``2 / sqrt(n)``."""
-LARGEST_MULTIPLE = 16
+SURE_MULTIPLE = 1e-4
+"""Chance of what lies between the turns of a train, and makes it a multiple of another, to be by chance."""
+LARGEST_MULTIPLE = 300
 SAMPLE = 3000
 """Arrivals whose differences are looked at, which bounds the time whatever the trace."""
 NEIGHBOURS = 300
@@ -91,14 +93,21 @@ class _Followed:
     def hits(self) -> int:
         return sum(map(len, self.delays))
 
+    def lasts(self, observed_ns: int) -> bool:
+        """Return whether there are nearly as many arrivals as the time has periods, not only from first to last."""
+        members = sum(int(chosen.sum()) for chosen in self.members)
+        return members >= PRESENT * (observed_ns / self.period - len(self.members))
 
-def find_trains(stretches: Sequence[Integers], resolution_ns: int = 1) -> list[Train]:
+
+def find_trains(stretches: Sequence[Integers], observed_ns: int, resolution_ns: int = 1) -> list[Train]:
     """Return the periodic trains among arrivals, in ascending order of their periods.
 
     Parameters
     ----------
     stretches
         Ascending arrival times (ns), each stretch without a gap of knowledge.
+    observed_ns
+        Length of all stretches together, in which arrivals would have been seen: a train goes on all that time.
     resolution_ns
         Of the times.
     """
@@ -116,8 +125,10 @@ def find_trains(stretches: Sequence[Integers], resolution_ns: int = 1) -> list[T
         found.append(train)
         free = [left & ~taken for left, taken in zip(free, train.members, strict=True)]
         lags = _differences(times, free)
-    confirmed = (Train(each.period, each.members, each.turns - each.hits) for each in _confirmed(found, times))
-    return sorted(confirmed, key=lambda each: each.period_ns)
+    lasting = [each for each in found if each.lasts(observed_ns)]
+    confirmed = _confirmed(_settled(lasting, times), times)
+    trains = (Train(each.period, each.members, each.turns - each.hits) for each in confirmed)
+    return sorted(trains, key=lambda each: each.period_ns)
 
 
 # ---- candidates ----------------------------------------------------------------------------------------------------
@@ -151,26 +162,42 @@ def _next_train(
         if train is None:
             continue
         train = _fundamental(train, times, free)
-        if not _walks(train):
+        if train is not None and not _walks(train):
             return _widened(train, times, free)
     return None
 
 
-def _fundamental(train: _Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> _Followed:
-    """Return the train that a train is every second, third, ... turn of.
+def _fundamental(train: _Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> _Followed | None:
+    """Return the train that a train is every second, third, ... turn of, or the train itself.
 
-    Where a width holds just less of a train than `PRESENT`, it may by luck hold enough of its multiples. And of what
-    walks away from a line, every third arrival walks less, measured in its period.
+    Where a width holds just less of a train than `PRESENT`, it may by luck hold enough of its multiples; None where no
+    width holds enough of what these belong to. And of what walks away from a line, every third arrival walks less,
+    measured in its period.
     """
-    widths = [train.width * STEP**wider for wider in range(3)]
-    met = [_met(times, free, width) for width in widths]
-    for part in range(LARGEST_MULTIPLE, 1, -1):
-        period = train.period / part
-        for width, by_chance in zip(widths, met, strict=True):
-            shorter = _tried(times, free, period, width, by_chance) if width <= WIDEST * period else None
-            if shorter is not None:
-                return _fundamental(shorter, times, free)
-    return train
+    observed = sum(float(each[-1]) for each in times if len(each))
+    a_turn = sum(int(kept.sum()) for kept in free) * train.period / observed
+    multiple = False
+    for part in range(min(LARGEST_MULTIPLE, int(a_turn / PRESENT)), 1, -1):
+        period, width, wider = train.period / part, train.width, 0
+        while width <= WIDEST * period and wider <= 2:
+            met = _met(times, free, width)
+            between = _between(train, _follow(times, free, period, width), met)
+            if between is not None:
+                if between.hits >= max(PRESENT * between.turns, FEWEST_TURNS) and _beyond_chance(between, met):
+                    return _fundamental(between, times, free)
+                multiple, wider = True, 0
+            width, wider = width * STEP, wider + 1
+    return None if multiple else train
+
+
+def _between(train: _Followed, shorter: _Followed | None, met: float) -> _Followed | None:
+    """Return the train of a shorter period if more than chance lies at its turns that are not the other's too."""
+    if shorter is None:
+        return None
+    hits, turns = shorter.hits - train.hits, shorter.turns - train.turns
+    if hits < PRESENT_IN_STRETCH * turns or _unlikely(hits, turns, met) < -log(SURE_MULTIPLE):
+        return None
+    return shorter
 
 
 def _periods(lags: _Differences, width: float) -> Floats:
@@ -374,6 +401,27 @@ def _widened(train: _Followed, times: Sequence[Floats], free: Sequence[Booleans]
                 best = wider
         width *= STEP
     return best
+
+
+def _settled(found: list[_Followed], times: Sequence[Floats]) -> list[_Followed]:
+    """Return the trains anew, the tightest first: a loose one that was met earlier took what is at its turns too."""
+    if len(found) < 2:
+        return found
+    free = [np.ones(len(each), np.bool_) for each in times]
+    settled: list[_Followed] = []
+    missing = [each.period for each in found]
+    least, most = LEAST_WIDTH_NS, max(each.width for each in found)
+    for _ in range(2):  # some do not stand out before others are gone
+        width = least
+        while width <= most and missing:
+            for period in list(missing):
+                train = _tried(times, free, period, width, _met(times, free, width))
+                if train is not None and not _walks(train):
+                    settled.append(_widened(train, times, free))
+                    missing.remove(period)
+                    free = [left & ~taken for left, taken in zip(free, settled[-1].members, strict=True)]
+            width *= STEP
+    return found if missing else settled
 
 
 def _confirmed(found: list[_Followed], times: Sequence[Floats]) -> list[_Followed]:
