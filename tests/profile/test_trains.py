@@ -17,6 +17,7 @@ from rtsim.scenario import Scenario
 from rtsim.scenario.ftrace import simulated_ftrace
 from tests.profile.noisy import noisy_profile, scenario_of
 
+DATA = Path(__file__).parents[2] / "data"
 SECOND = 1_000_000_000
 MS = 1_000_000
 
@@ -228,7 +229,15 @@ def test_a_timer_that_is_set_anew_and_comes_with_a_tick_is_no_train():
     assert find_trains([arrivals], int(arrivals[-1])) == []
 
 
-# ---- from a simulated trace ----------------------------------------------------------------------------------------
+def test_every_29th_tick_of_a_train_that_ticks_is_not_another():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        fast = train(rng, SECOND, 4 * MS, MS, 0.1 * MS, 0.1)
+        trains = find_trains([np.sort(np.concatenate((fast, poisson(rng, SECOND, 160))))], SECOND)
+        assert [each.period_ns for each in trains] == pytest.approx([4 * MS], rel=1e-3)
+
+
+# ---- from traces ----------------------------------------------------------------------------------------
 
 
 def source(name: str, arrival: dict[str, Any], mean: str) -> dict[str, Any]:
@@ -263,3 +272,14 @@ def test_two_handlers_of_one_name_are_found_in_a_trace(tmp_path: Path) -> None:
     calibration.write(tmp_path / "found.yaml")
     names = [each.name for each in load_profile(tmp_path / "found.yaml").noise if each.kind == "irq"]
     assert len(names) == len(set(names)) == 3
+
+
+def test_what_a_real_thread_does_thrice_in_50_ms_is_three_trains() -> None:
+    """It wakes at 0, 29.1 and 33.2 ms of its period, which looks as one of 16.7 ms on the whole."""
+    calibration = calibrate(DATA / "measured/trace/disk-writer.txt.zst", base="kernel-lab")
+    found = [each for each in calibration.sources or () if each.name.startswith("daemon-")]
+    assert [each.name for each in found] == ["daemon-50.1ms", "daemon-50.1ms#2", "daemon-50.1ms#3"]
+    phases = sorted(float(each.entry("")["arrival"]["periodic"]["phase"].removesuffix(" ns")) for each in found)
+    gaps = np.diff([*phases, phases[0] + 50.09 * MS])
+    first = int(np.argmax(gaps))
+    assert np.roll(gaps, -first) == pytest.approx([29.1 * MS, 4.1 * MS, 16.9 * MS], abs=0.2 * MS)

@@ -37,6 +37,7 @@ TOO_CLOSE = 0.25
 """Of a period: a jitter that leaves arrivals periodic brings two of them no closer."""
 FEWEST_BESIDE = 5
 """Arrivals too many for their periods that let trains be looked for among periodic ones."""
+SECOND_NS = 1_000_000_000
 LOCKED = 0.01
 """A first arrival within this part of its period is phase-locked."""
 
@@ -81,6 +82,9 @@ class _Instance:
     spent: tuple[Integers, ...]
     """Durations (ns) of the arrivals, stretch by stretch."""
     observed_ns: int
+    origin_ns: int
+    """Since when a phase counts: not since boot, as after many periods their error leaves nothing of it. A whole second
+    keeps what is locked to a tick."""
 
     @property
     def durations(self) -> Integers:
@@ -125,6 +129,8 @@ def find_sources(timelines: Sequence[Timeline], piece_ns: float = 0.0) -> list[F
 
 
 def _instances(timelines: Sequence[Timeline], piece_ns: float) -> Iterable[_Instance]:
+    begin = min((first for timeline in timelines for first in timeline.first_ns.values()), default=0)
+    origin = begin // SECOND_NS * SECOND_NS
     for source in dict.fromkeys(source for timeline in timelines for source in timeline.sources):
         if source.kind == "softirq" and source.name not in get_args(Vector):
             continue
@@ -138,7 +144,7 @@ def _instances(timelines: Sequence[Timeline], piece_ns: float) -> Iterable[_Inst
             for times, durations in _stretches(seen, timeline.gaps_ns, piece_ns):
                 stretches.append(times)
                 spent.append(durations)
-        yield _Instance(source, tuple(sorted(cpus)), tuple(stretches), tuple(spent), observed)
+        yield _Instance(source, tuple(sorted(cpus)), tuple(stretches), tuple(spent), observed, origin)
 
 
 def without_switches(durations: Integers, pieces: Integers, piece_ns: float) -> Integers:
@@ -293,7 +299,8 @@ def _found(instances: Sequence[_Instance], cpus: str, resolution: int, scope: st
     stretches = [stretch for each in instances for stretch in each.stretches]
     process = fit_arrivals(stretches, sum(each.observed_ns for each in instances), resolution)
     if process.period_ns is not None and process.phase_ns is not None:
-        process.entry["periodic"]["phase"] = _phase(process.phase_ns, process.period_ns)
+        phase = (process.phase_ns - instances[0].origin_ns) % process.period_ns
+        process.entry["periodic"]["phase"] = _phase(phase, process.period_ns)
     durations = fit_durations(np.concatenate([each.durations for each in instances]), resolution)
     return FoundSource(source.name, source.kind, cpus, process, durations, source.policy, source.priority, scope)
 

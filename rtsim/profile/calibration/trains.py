@@ -54,6 +54,7 @@ FEWEST_LOOSE = 50
 SURE_MULTIPLE = 1e-4
 """Chance of what lies between the turns of a train, and makes it a multiple of another, to be by chance."""
 LARGEST_MULTIPLE = 300
+"""Of a period that is looked for, as many as `NEIGHBOURS`."""
 SAMPLE = 3000
 """Arrivals whose differences are looked at, which bounds the time whatever the trace."""
 NEIGHBOURS = 300
@@ -101,6 +102,8 @@ class _Followed:
 
 def find_trains(stretches: Sequence[Integers], observed_ns: int, resolution_ns: int = 1) -> list[Train]:
     """Return the periodic trains among arrivals, in ascending order of their periods.
+
+    @@RATES@@
 
     Parameters
     ----------
@@ -162,7 +165,7 @@ def _next_train(
         if train is None:
             continue
         train = _fundamental(train, times, free)
-        if train is not None and not _walks(train):
+        if train is not None and _stands_alone(train, times, free):
             return _widened(train, times, free)
     return None
 
@@ -195,7 +198,7 @@ def _between(train: _Followed, shorter: _Followed | None, met: float) -> _Follow
     if shorter is None:
         return None
     hits, turns = shorter.hits - train.hits, shorter.turns - train.turns
-    if hits < PRESENT_IN_STRETCH * turns or _unlikely(hits, turns, met) < -log(SURE_MULTIPLE):
+    if turns <= 0 or hits < PRESENT_IN_STRETCH * turns or _unlikely(hits, turns, met) < -log(SURE_MULTIPLE):
         return None
     return shorter
 
@@ -232,17 +235,19 @@ def _periods(lags: _Differences, width: float) -> Floats:
 
 def _follow(times: Sequence[Floats], free: Sequence[Booleans], period: float, width: float) -> _Followed | None:
     """Return what lies along the turns of a period in all stretches, None where one has no line through it."""
-    members, delays, lines = [], [], []
+    members = [np.zeros(len(each), np.bool_) for each in times]
+    delays, lines = [], []
     turns, phases = 0, 0.0
-    for each, kept in zip(times, free, strict=True):
-        taken = np.zeros(len(each), np.bool_)
-        own = each[kept]
-        if len(each) and each[-1] >= FEWEST_TURNS * period:
+    told = [bool(len(each)) and bool(each[-1] >= FEWEST_TURNS * period) for each in times]
+    # those that tell come first: most periods fail there
+    for i in sorted(range(len(times)), key=lambda i: not told[i]):
+        own = times[i][free[i]]
+        if told[i]:
             line = _line(own, period, width)
             if line is None:
                 return None
             inside, late = _at_turns(own, *line, width)
-            here = round(float(each[-1]) / line[0]) + 1
+            here = round(float(times[i][-1]) / line[0]) + 1
             if inside.sum() < PRESENT_IN_STRETCH * here:
                 return None
             lines.append((here, line[0]))
@@ -250,8 +255,7 @@ def _follow(times: Sequence[Floats], free: Sequence[Booleans], period: float, wi
             turns, phases = turns + here, phases + log(here * (line[0] / width) ** 2)
         else:
             inside = _short(own, period, width)
-        taken[np.flatnonzero(kept)[inside]] = True
-        members.append(taken)
+        members[i][np.flatnonzero(free[i])[inside]] = True
     if not lines:
         return None
     weights, found = np.array(lines).T
@@ -342,6 +346,39 @@ def _tried(
     return train if _beyond_chance(train, met) else None
 
 
+def _stands_alone(train: _Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> bool:
+    """Return whether its delays are a train's, and its hits more than a few of those of something faster by chance."""
+    if _walks(train):
+        return False
+    others = [kept & ~taken for kept, taken in zip(free, train.members, strict=True)]
+    return _beyond_chance(train, _met_on_grid(others, times, train, _met(times, free, train.width)))
+
+
+def _met_on_grid(others: Sequence[Booleans], times: Sequence[Floats], train: _Followed, by_chance: float) -> float:
+    """Return the largest part of the points of a grid that one of the other arrivals is at, or what is by chance.
+
+    The grids are those that the train's turns are every second, third, ... point of: most kernel threads wake with a
+    tick, and where a third of the ticks wakes one, every 29th tick may do so ten times by chance.
+    """
+    longest = max(range(len(times)), key=lambda i: len(times[i]))
+    taken = times[longest][train.members[longest]]
+    own = times[longest][others[longest]][:SAMPLE]
+    if not len(taken) or len(own) < 2:
+        return by_chance
+    turns = (own - taken[len(taken) // 2]) / train.period
+    largest = by_chance
+    for part in range(2, LARGEST_MULTIPLE + 1):
+        spacing = train.period / part
+        if spacing < 4 * train.width:
+            break
+        points = np.rint(turns * part)
+        hits = len(np.unique(points[np.abs(turns * part - points) * spacing <= train.width]))
+        every = max(round(float(own[-1] - own[0]) / spacing) + 1, hits)
+        if _unlikely(hits, every, by_chance) >= -log(SURE_MULTIPLE):
+            largest = max(largest, hits / every)
+    return largest
+
+
 def _met(times: Sequence[Floats], kept: Sequence[Booleans], width: float) -> float:
     """Return the part of time that is within a width of an arrival, or would be of as many Poisson arrivals."""
     observed = sum(float(each[-1]) for each in times if len(each))
@@ -414,9 +451,9 @@ def _settled(found: list[_Followed], times: Sequence[Floats]) -> list[_Followed]
     for _ in range(2):  # some do not stand out before others are gone
         width = least
         while width <= most and missing:
-            for period in list(missing):
+            for period in [each for each in missing if width <= WIDEST * each]:
                 train = _tried(times, free, period, width, _met(times, free, width))
-                if train is not None and not _walks(train):
+                if train is not None and _stands_alone(train, times, free):
                     settled.append(_widened(train, times, free))
                     missing.remove(period)
                     free = [left & ~taken for left, taken in zip(free, settled[-1].members, strict=True)]
