@@ -28,8 +28,7 @@ PRESENT = 0.8
 """Part of a train's turns that must have an arrival: a profile's periodic source has one in each."""
 PRESENT_IN_STRETCH = 0.6
 FALSE_TRAINS = 1e-4
-"""Chance of a train among Poisson arrivals, as bounded in `_beyond_chance`; Poisson, bursts and renewals: measured in
-`find_trains`."""
+"""Chance of a train among Poisson arrivals, as bounded in `_beyond_chance`; `find_trains` says what was measured."""
 WIDEST = 0.15
 """Arrivals may be so much of the period before or after their turn, in steps of `STEP`: jitters of up to 0.15 periods
 are within them, whatever the period."""
@@ -103,7 +102,10 @@ class _Followed:
 def find_trains(stretches: Sequence[Integers], observed_ns: int, resolution_ns: int = 1) -> list[Train]:
     """Return the periodic trains among arrivals, in ascending order of their periods.
 
-    @@RATES@@
+    In arrivals that have none and are not periodic on the whole, simulation found trains in none of 10,000 series of
+    20, 2,900 of 60 to 300 and 65 of 1000 to 5000: Poisson, bursts, at random ticks, and gamma and lognormal intervals
+    with coefficients of variation of 0.05 to 2. Of 289 trains of 20 to 1200 arrivals, with others and Poisson arrivals
+    beside them, it found 284, their periods within 0.03 %, and none that was not there. 100,000 arrivals take 1 to 2 s.
 
     Parameters
     ----------
