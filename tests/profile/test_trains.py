@@ -210,6 +210,7 @@ def test_less_than_one_in_a_thousand_is_taken_for_trains(kind, count, times):
 def test_the_criterion_is_what_keeps_chance_out(monkeypatch):
     """Without it, Poisson arrivals do have trains: the tests above can fail."""
     monkeypatch.setattr("rtsim.profile.calibration.trains.FALSE_TRAINS", 1e30)
+    monkeypatch.setattr("rtsim.profile.calibration.trains.MOST_TRAINS", 1000)
     assert len(trains_by_chance("poisson", 300, 2)) == 2
 
 
@@ -283,3 +284,12 @@ def test_what_a_real_thread_does_thrice_in_50_ms_is_three_trains() -> None:
     gaps = np.diff([*phases, phases[0] + 50.09 * MS])
     first = int(np.argmax(gaps))
     assert np.roll(gaps, -first) == pytest.approx([29.1 * MS, 4.1 * MS, 16.9 * MS], abs=0.2 * MS)
+
+
+def test_long_bursts_that_come_periodically_are_not_a_train_for_each_arrival() -> None:
+    rng = np.random.default_rng(5)
+    starts = train(rng, 100 * SECOND, SECOND, 3 * MS)
+    times = (starts[:, None] + np.arange(20) * 50_000).ravel()
+    assert find_trains([times], 100 * SECOND) == []
+    pairs = (starts[:, None] + np.arange(2) * 50_000).ravel()
+    assert [each.period_ns for each in find_trains([pairs], 100 * SECOND)] == pytest.approx([SECOND] * 2, rel=1e-4)

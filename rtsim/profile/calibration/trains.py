@@ -54,6 +54,8 @@ SURE_MULTIPLE = 1e-4
 """Chance of what lies between the turns of a train, and makes it a multiple of another, to be by chance."""
 LARGEST_MULTIPLE = 300
 """Of a period that is looked for, as many as `NEIGHBOURS`."""
+MOST_TRAINS = 6
+"""More are the arrivals of long bursts that come periodically, each of which would be a train."""
 SAMPLE = 3000
 """Arrivals whose differences are looked at, which bounds the time whatever the trace."""
 NEIGHBOURS = 300
@@ -100,7 +102,7 @@ class _Followed:
 
 
 def find_trains(stretches: Sequence[Integers], observed_ns: int, resolution_ns: int = 1) -> list[Train]:
-    """Return the periodic trains among arrivals, in ascending order of their periods.
+    """Return the periodic trains among arrivals, in ascending order of their periods; none beyond `MOST_TRAINS`.
 
     In arrivals that have none and are not periodic on the whole, simulation found trains in none of 10,000 series of
     20, 2,900 of 60 to 300 and 65 of 1000 to 5000: Poisson, bursts, at random ticks, and gamma and lognormal intervals
@@ -128,6 +130,8 @@ def find_trains(stretches: Sequence[Integers], observed_ns: int, resolution_ns: 
             width *= STEP
             continue
         found.append(train)
+        if len(found) > MOST_TRAINS:
+            return []
         free = [left & ~taken for left, taken in zip(free, train.members, strict=True)]
         lags = _differences(times, free)
     lasting = [each for each in found if each.lasts(observed_ns)]
