@@ -235,10 +235,16 @@ def _why(outcome: Outcome, ordered: Sequence[Outcome]) -> str:
 
 
 def shared_warnings(by_variant: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return each warning once, with the variants that have it unless all have; those of most variants first."""
+    """Return each warning once, those of most variants first; unless all have it, with one or two names or a number."""
     having: dict[str, list[str]] = {}
     for variant, warnings in by_variant.items():
         for warning in dict.fromkeys(warnings):
             having.setdefault(warning, []).append(variant)
     ordered = sorted(having.items(), key=lambda item: -len(item[1]))
-    return [text if len(names) == len(by_variant) else f"{text} ({'; '.join(names)})" for text, names in ordered]
+    return [text + _having(names, len(by_variant)) for text, names in ordered]
+
+
+def _having(names: Sequence[str], variants: int) -> str:
+    if len(names) == variants:
+        return ""
+    return f" ({'; '.join(names)})" if len(names) <= 2 else f" ({len(names)} of {variants} variants)"

@@ -181,4 +181,5 @@ def test_false_separations_stay_below_the_stated_share():
 def test_a_warning_is_told_once_with_the_variants_that_have_it():
     told = shared_warnings({"a": ["x"], "b": ["x", "both", "both"], "c": ["both", "x"]})
     assert told == ["x", "both (b; c)"]
+    assert shared_warnings({"a": ["x"], "b": ["x"], "c": ["x"], "d": []}) == ["x (3 of 4 variants)"]
     assert shared_warnings({"a": [], "b": []}) == []
