@@ -94,7 +94,7 @@ def report_page(data: Json, source: str = "result") -> str:
         if "levers" in data:
             return levers_page(data)
         return comparison_page(data) if "variants" in data else result_page(data)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(source, "", f"expected a complete result: {reason}") from None
 

@@ -25,7 +25,14 @@ M2, G1 = 2048, 1 << 20
         ("default_hugepagesz=1G hugepages=4 hugepagesz=2M hugepages=512", {G1: [2, 2], M2: [256, 256]}),
         ("hugepagesz=1048576K hugepages=0:1,1:3", {G1: [1, 3]}),
         ("hugepagesz=1G hugepages=1:3", {G1: [None, 3]}),
-        ("hugepagesz=1G hugepages=8 hugepages=2", {G1: [1, 1]}),  # the later one counts
+        ("hugepagesz=1G hugepages=8 hugepages=2", {G1: [4, 4]}),  # "specified twice without interleaving", ignored
+        ("hugepagesz=1G hugepages=4 hugepagesz=1G hugepages=2", {G1: [2, 2]}),
+        ("hugepagesz=1G hugepages=4 hugepagesz=1G hugepages=2 hugepages=6", {G1: [2, 2]}),
+        ("default_hugepagesz=1G default_hugepagesz=2M hugepages=4", {}),
+        ("hugepages=4 hugepagesz=2M hugepages=8", {M2: [2, 2]}),
+        ("hugepages=4 hugepages=6 default_hugepagesz=1G hugepages=8", {G1: [2, 2]}),
+        ("hugepagesz=1GB hugepages=0:1,1:2,", {G1: [1, 2]}),  # memparse ends at the G
+        ("hugepagesz=0x40000000 hugepages=2 hugepagesz=2097152 hugepages=6", {G1: [1, 1], M2: [3, 3]}),
     ],
 )
 def test_each_number_is_of_the_size_before_it(cmdline: str, pages: dict[int, list[int | None]]) -> None:

@@ -168,15 +168,23 @@ def bursts(rng, count, size=4):
     return np.sort((starts[:, None] + 70_000 * np.arange(size)).ravel())
 
 
-def on_ticks(rng, count):
-    """Return arrivals at a third of all ticks, which are on few phases of any multiple of it."""
-    return 4e6 * np.flatnonzero(rng.random(3 * count) < 1 / 3) + rng.exponential(5_000)
+def on_ticks(rng, count, share=1 / 3):
+    """Return arrivals at a part of all ticks, which are on few phases of any multiple of it."""
+    ticks = np.flatnonzero(rng.random(round(count / share)) < share)
+    return 4e6 * ticks + rng.exponential(5_000, len(ticks))
+
+
+def scattered_bursts(rng, count, size=5):
+    """Return bursts that come periodically, each of some arrivals anywhere in a tenth of the period."""
+    starts = 1e8 * np.arange(count // size)
+    return np.sort((starts[:, None] + rng.uniform(0, 1e7, (count // size, size))).ravel())
 
 
 NO_TRAINS = {
     "poisson": lambda rng, count: np.cumsum(rng.exponential(1e7, count)),
     "bursts": bursts,
     "ticks": on_ticks,
+    "scattered bursts": scattered_bursts,
     "regular": lambda rng, count: np.cumsum(rng.gamma(100, 1e5, count)),
     "gamma": lambda rng, count: np.cumsum(rng.gamma(4, 2.5e6, count)),
     "clustered": lambda rng, count: np.cumsum(rng.gamma(0.5, 2e7, count)),
@@ -207,10 +215,17 @@ def test_less_than_one_in_a_thousand_is_taken_for_trains(kind, count, times):
     assert len(trains_by_chance(kind, count, times)) <= times // 1000
 
 
+@pytest.mark.parametrize("share", [0.6, 0.7, 0.75])
+def test_most_ticks_have_no_trains_of_their_multiples(share):
+    for seed in range(4):
+        arrivals = on_ticks(np.random.default_rng([seed, 1000]), 1000, share).astype(np.int64)
+        assert find_trains([arrivals], int(arrivals[-1])) == []
+
+
 def test_the_criterion_is_what_keeps_chance_out(monkeypatch):
     """Without it, Poisson arrivals do have trains: the tests above can fail."""
     monkeypatch.setattr("rtsim.profile.calibration.trains.FALSE_TRAINS", 1e30)
-    monkeypatch.setattr("rtsim.profile.calibration.trains.MOST_TRAINS", 1000)
+    monkeypatch.setattr("rtsim.profile.calibration.trains.MOST_TWINS", 1000)
     assert len(trains_by_chance("poisson", 300, 2)) == 2
 
 
