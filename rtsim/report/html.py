@@ -111,7 +111,7 @@ def result_page(result: Json) -> str:
         title += f" of {_headline(observed)}"
     parts = [Html(f"<header><h1>{escape(title)}</h1>{provenance(result['rtsim'], result['scenario'])}</header>")]
     parts += [Html("<h2>Latency (µs)</h2>"), _latencies(tasks), Html(f'<p class="quiet">{_INTERVALS}</p>')]
-    parts.append(warnings(result.get("warnings") or ()))
+    parts.append(warnings(_told(result)))
     latencies = {name: task["latency"] for name, task in observed.items()}
     causes = {name: each for name, task in observed.items() if (each := mean_causes(task))}
     if latencies:
@@ -133,6 +133,14 @@ def _observed(tasks: Json, most: int = 12) -> dict[str, Any]:
     with_latency = {name: task for name, task in tasks.items() if task["latency"]["count"]}
     kept = {name: task for name, task in with_latency.items() if task.get("worst") or task.get("causes_ns")}
     return dict(list((kept or with_latency).items())[:most])
+
+
+def _told(result: Json) -> list[str]:
+    """Return the warnings of a result."""
+    told = result.get("warnings") or []
+    if not isinstance(told, list) or not all(isinstance(each, str) for each in told):
+        raise TypeError("warnings are no list of texts")
+    return told
 
 
 def _headline(observed: Json) -> str:
@@ -233,7 +241,7 @@ def comparison_page(comparison: Json) -> str:
             "intervals at 95\u00a0% over the whole table. Variants whose difference may be zero are tied.</p>"
         )
     )
-    parts.append(warnings(shared_warnings({name: result.get("warnings") or () for name, result in shown.items()})))
+    parts.append(warnings(shared_warnings({name: _told(result) for name, result in shown.items()})))
     if latencies:
         parts.append(Html("<h2>The tails</h2>"))
         parts.append(

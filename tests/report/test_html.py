@@ -165,6 +165,14 @@ def test_files_in_and_out(tmp_path, result, result_page):
         ('{"schema": 1}', "expected the tasks of a result"),
         ('{"schema": 1, "tasks": {"a": {}}}', "expected a complete result"),
         ('{"schema": 1, "tasks": {"a": {"latency": {}}}, "rtsim": "1", "scenario": {}}', "'count' is missing"),
+        (
+            '{"schema": 1, "tasks": {"a": {"latency": {"count": 1e400}}}, "rtsim": "1", "scenario": {}}',
+            "expected a complete result",
+        ),
+        (
+            '{"schema": 1, "tasks": {}, "rtsim": "1", "scenario": {}, "warnings": "abc"}',
+            "warnings are no list of texts",
+        ),
         ('{"schema": 1, "tasks": 5, "rtsim": "1", "scenario": {}}', "expected a complete result"),
         ('{"schema": 1, "rows": [], "variants": {}}', "'rank_by' is missing"),
     ],
