@@ -148,7 +148,7 @@ class Builder:
 
     def cpu(
         self, name: str, kernel: int, *, carrier: int = NONE, nohz_full: bool = False, isolated: bool = False,
-        root_domain: int | None = None, tick_offset_ns: int = 0, frequency: float = 1.0,
+        root_domain: int | None = None, tick_offset_ns: int = 0, frequency: float = 1.0, node: int = 0,
     ) -> int:  # fmt: skip
         """Add a CPU; one of a guest names the vCPU task that carries it. Host CPUs come first.
 
@@ -162,6 +162,7 @@ class Builder:
                 "kernel": kernel, "carrier": carrier, "executing": int(carrier < 0), "bottom": IDLE, "curr": NONE,
                 "prev": NONE, "ksoftirqd": NONE, "ktimers": NONE,
                 "section_rest": NONE, "tick_at": NEVER, "nohz_full": int(nohz_full), "isolated": int(isolated),
+                "node": node,
                 "arm_source": NONE, "root_domain": int(isolated) if root_domain is None else root_domain,
                 "dl_head": NONE, "timer_head": [NONE, NONE], "tick_offset": tick_offset_ns,
                 "sched_timer": NONE, "sched_timer_at": NEVER,
@@ -372,10 +373,20 @@ class Builder:
         """Lay the state out; `watched` tasks get histograms, causes and worst samples."""
         for watch, task in enumerate(watched):
             self.tasks[task]["watch"] = watch
+        for cpu in self.cpus:
+            cpu["timer_home"] = self._timer_home(cpu)
         names = Names(
             tuple(self._names["cpus"]), tuple(self._names["tasks"]), tuple(self._names["sources"]), tuple(watched)
         )
         return lay_out_state(self, names, observe_from_ns), names
+
+    def _timer_home(self, cpu: Mapping[str, Any]) -> int:
+        """Return the first housekeeping CPU on the node of `cpu`, or of its kernel (housekeeping_any_cpu)."""
+        kernel = self.kernels[cpu["kernel"]]
+        first = kernel["cpu_base"]
+        houses = [row for row in range(first, first + kernel["cpu_count"]) if not self.cpus[row]["nohz_full"]]
+        near = [row for row in houses if self.cpus[row]["node"] == cpu["node"]]
+        return next(iter(near or houses), NONE)
 
 
 def _mask(cpus: Sequence[int]) -> list[int]:

@@ -219,6 +219,8 @@ CPU = dtype_of(f"""
     tick_at:        ns, next tick, NEVER = stopped
     tick_queued:    ns, when the tick's timer was queued
     nohz_full:      1 = tick stops with a single runnable task
+    node:           its NUMA node
+    timer_home:     CPU that takes its timers, where it is nohz_full and no busy one does; -1 none
     domain:         its lowest scheduling domain, -1 none
     llc:            last-level cache, row of `llcs`, -1 = its own
     llc_domain:     widest domain that shares the cache, -1 none

@@ -151,28 +151,34 @@ def start_timer(s: State, task: int, cpu: int, release: int, base: int) -> None:
 def timer_target(s: State, cpu: int, expiry: int) -> int:
     """Return the CPU whose queue takes a timer started on `cpu` (get_nohz_timer_target).
 
-    That of a nohz_full CPU goes to a housekeeping one, a busy one of its domain if there is any, unless it would be
-    the first to expire there: another CPU's clock cannot be programmed.
+    That of a nohz_full CPU goes to a housekeeping one, a busy one of its domain if there is any, on its own node if
+    there is any, unless it would be the first to expire there: another CPU's clock cannot be programmed.
     """
     c = s.cpus[cpu]
     k = s.kernels[c.kernel]
     if c.nohz_full == 0 or k.timer_migration == 0:
         return cpu
-    target = -1
-    for other in range(k.cpu_base, k.cpu_base + k.cpu_count):
-        o = s.cpus[other]
-        if o.nohz_full == 1:
-            continue
-        if target < 0:
-            target = other
-        if c.isolated == 1:
-            break
-        if o.isolated == 0 and o.nr_running > 0:
-            target = other
-            break
+    target = c.timer_home if c.isolated == 1 else _busy_house(s, cpu)
     if target < 0 or expiry < next_expiry(s, target):
         return cpu
     return target
+
+
+@handler
+def _busy_house(s: State, cpu: int) -> int:
+    """Return the nearest housekeeping CPU of the domains of `cpu` that has tasks, or else where its timers go."""
+    c = s.cpus[cpu]
+    k = s.kernels[c.kernel]
+    busy = c.timer_home
+    for other in range(k.cpu_base, k.cpu_base + k.cpu_count):
+        o = s.cpus[other]
+        if o.nohz_full == 1 or o.isolated == 1 or o.nr_running == 0:
+            continue
+        if o.node == c.node:
+            return other
+        if busy == c.timer_home:
+            busy = other
+    return int(busy)
 
 
 @handler

@@ -1,10 +1,12 @@
-"""Extra specs that Nova ignores as it does not know them, though they look like ones that decide a placement."""
+"""Extra specs that Nova ignores, or reads as no, though they look like ones that decide a placement."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+
+from rtsim.nova.values import is_true
 
 __all__ = ["misspelt"]
 
@@ -14,12 +16,19 @@ DECIDING = (
     "hw:cpu_cores", "hw:cpu_threads", "hw:cpu_max_sockets", "hw:cpu_max_cores", "hw:cpu_max_threads",
 )  # fmt: skip
 NUMBERED = re.compile(r"hw:numa_(cpus|mem)\.\d+")
+SWITCHES = ("hw:cpu_realtime", "hw:locked_memory")
+FALSE_WORDS = ("0", "f", "false", "off", "n", "no")
+"""Of oslo.utils' bool_from_string, to which all else that is not true is false as well."""
 CLOSE = 0.87
 """Of difflib's ratio: one wrong letter in seven; Nova's own names are further apart."""
 
 
-def misspelt(extra_specs: Iterable[str]) -> Iterator[str]:
-    """Yield a warning for each name in `extra_specs` that is nearly, but not, one that decides a placement."""
+def misspelt(extra_specs: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each of `extra_specs` that is nearly one that decides a placement, or nearly a yes."""
+    for name in SWITCHES:
+        value = extra_specs.get(name)
+        if value is not None and not is_true(value) and value.strip().lower() not in FALSE_WORDS:
+            yield f"Nova reads {name}={value} as no: write true or false"
     plain = {_plain(name): name for name in DECIDING}
     for name in extra_specs:
         if name in DECIDING or NUMBERED.fullmatch(name):

@@ -108,7 +108,7 @@ def result_page(result: Json) -> str:
     observed = _observed(tasks)
     title = "Predicted scheduling latency"
     if observed:
-        title += f" of {_headline(observed)}"
+        title += f" of {_headline(tasks)}"
     parts = [Html(f"<header><h1>{escape(title)}</h1>{provenance(result['rtsim'], result['scenario'])}</header>")]
     parts += [Html("<h2>Latency (µs)</h2>"), _latencies(tasks), Html(f'<p class="quiet">{_INTERVALS}</p>')]
     parts.append(warnings(_told(result)))
@@ -143,9 +143,10 @@ def _told(result: Json) -> list[str]:
     return told
 
 
-def _headline(observed: Json) -> str:
-    """Return the task most people look at first: a cyclictest, else the first one."""
-    return next((name for name in observed if name.endswith("cyclictest")), next(iter(observed)))
+def _headline(tasks: Json) -> str:
+    """Return the task most people look at first: a cyclictest, else the first one with samples."""
+    measured = [name for name, task in tasks.items() if task["latency"]["count"]]
+    return next((name for name in measured if name.rpartition("/")[2] == "cyclictest"), measured[0])
 
 
 def _latencies(tasks: Json) -> Html:

@@ -107,7 +107,10 @@ class _Assembler:
         )
         for cpu in ids:
             frequency = self.host.frequencies.get(cpu, 1.0)
-            self.rows.add_cpu("host", self.kernel, self.host.kernel, self.isolation, cpu, frequency=frequency)
+            node = self.host.topology.cpu(cpu).numa_node
+            self.rows.add_cpu(
+                "host", self.kernel, self.host.kernel, self.isolation, cpu, frequency=frequency, node=node
+            )
         for core in {self.host.topology.siblings(cpu) for cpu in ids}:
             self.builder.core(sorted(core))
         self.builder.domains[self.kernel] = engine_domains(self.host.scheduling_domains())

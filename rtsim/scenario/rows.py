@@ -95,14 +95,14 @@ class Rows:
 
     def add_cpu(
         self, level: str, row: int, kernel: Kernel, isolation: Isolation, cpu: int, carrier: int = NONE,
-        frequency: float = 1.0,
+        frequency: float = 1.0, node: int = 0,
     ) -> None:  # fmt: skip
         """Add a CPU; ``skew_tick`` spreads the ticks over half their period."""
         skew = kernel.tick_ns // 2 // len(isolation.cpus) * cpu if kernel.command_line.skew_tick else 0
         self.builder.cpu(
             f"{level}/cpu{cpu}", row, carrier=carrier, nohz_full=cpu in isolation.nohz_full,
             isolated=cpu in isolation.domain, root_domain=isolation.root_domain_of(cpu), tick_offset_ns=skew,
-            frequency=frequency,
+            frequency=frequency, node=node,
         )  # fmt: skip
 
     def add_kernel_threads(self, level: str, row: int, kernel: Kernel, isolation: Isolation) -> None:

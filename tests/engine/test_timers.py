@@ -43,6 +43,23 @@ def test_timers_of_nohz_full_cpus_go_to_busy_housekeeping_cpus(
     assert (first_ns, "sleeper") in done.switches(1)
 
 
+@pytest.mark.parametrize(("isolated", "busy", "cpu"), [(True, 0, 1), (True, 1, 1), (False, 0, 0), (False, 1, 1)])
+def test_timers_stay_on_their_node_unless_only_another_has_a_busy_cpu(isolated: bool, busy: int, cpu: int) -> None:
+    """CPUs 0 and 1 keep house, each on its node; the timers are those of CPU 2, on the node of CPU 1."""
+    b = Builder(trace_length=1 << 14)
+    add_kernel(b, 3, timer_migration=1)
+    for node in (0, 1):
+        b.cpu(f"host/cpu{node}", 0, node=node)
+    b.cpu("host/cpu2", 0, nohz_full=True, isolated=isolated, node=1)
+    b.hog("hog", 0, [busy], es.OTHER, 0)
+    for house in (0, 1):  # what expires there before, though the CPU idles
+        b.periodic(f"first{house}", 0, [house], es.FIFO, 50, period_ns=MS, first_ns=MS, work=b.constant(US), slack_ns=0)
+    sleeper = b.periodic("sleeper", 0, [2], es.FIFO, 50, period_ns=5 * MS, first_ns=0, work=b.constant(US), slack_ns=0)
+    done = run(b, 6 * MS)
+    (expired,) = (row for row in done.records(es.TR_TIMER) if row[3] == sleeper and row[0] == 5 * MS)
+    assert expired[2] == cpu
+
+
 FAIR, FIFO, RR, DEADLINE = es.OTHER, es.FIFO, es.RR, es.DEADLINE
 
 

@@ -26,7 +26,7 @@ def test_novas_own_names_are_right() -> None:
         "hw_rng:allowed",
         "pinned",
     ]
-    assert not list(misspelt([*names, *others]))
+    assert not list(misspelt(dict.fromkeys([*names, *others], "yes")))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,13 @@ def test_novas_own_names_are_right() -> None:
     ],
 )
 def test_a_name_that_nova_ignores_is_told(written: str, meant: str) -> None:
-    (warning,) = misspelt(["hw:cpu_policy", written])
+    (warning,) = misspelt({"hw:cpu_policy": "dedicated", written: "yes"})
     assert warning.startswith(f"the extra spec {written} ")
     assert warning.endswith(f": is {meant} meant?")
+
+
+@pytest.mark.parametrize(("value", "told"), [("yes", 0), ("True", 0), ("off", 0), ("yess", 1), ("", 1), ("2", 1)])
+def test_a_yes_that_is_none_is_told(value: str, told: int) -> None:
+    warnings = list(misspelt({"hw:cpu_realtime": value}))
+    assert len(warnings) == told
+    assert all(f"hw:cpu_realtime={value} as no" in warning for warning in warnings)
