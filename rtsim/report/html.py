@@ -150,10 +150,11 @@ def _headline(tasks: Json) -> str:
 
 
 def _latencies(tasks: Json) -> Html:
-    """Return the table of the tasks with samples; of many, the later ones are folded away."""
-    measured = [(name, task) for name, task in tasks.items() if task["latency"]["count"]]
-    measured.sort(key=lambda item: not (item[1].get("worst") or item[1].get("causes_ns")))
-    first, rest = dict(measured[:_MOST_ROWS]), dict(measured[_MOST_ROWS:])
+    """Return the table of the tasks with samples, the told ones first; without samples, or of many, they are folded."""
+    measured = [name for name, task in tasks.items() if task["latency"]["count"]]
+    measured.sort(key=lambda name: not (tasks[name].get("worst") or tasks[name].get("causes_ns")))
+    first = {name: tasks[name] for name in measured[:_MOST_ROWS]}
+    rest = {name: task for name, task in tasks.items() if name not in first}
     return Html(_latency_table(first) + (folded(f"{len(rest)} more tasks", _latency_table(rest)) if rest else ""))
 
 

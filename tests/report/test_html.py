@@ -149,6 +149,21 @@ def test_a_comparison_of_refusals_only_has_a_page_too(comparison):
     assert "Nova refuses every variant" in page
 
 
+def test_of_many_tasks_the_measured_ones_come_first_and_none_is_lost(result):
+    many = copy.deepcopy(result)
+    emulator = many["tasks"]["realtime4/emulator"]
+    starved = {**emulator, "latency": {**emulator["latency"], "count": 0}}
+    others = {f"other{number}": emulator for number in range(30)}
+    many["tasks"] = {"starved": starved, **others, **many["tasks"]}
+    page = report_page(many)
+    shown, _, folded = page.partition("more tasks</summary>")
+    assert "<title>Predicted scheduling latency of realtime4/cyclictest<" in page
+    assert "realtime4/cyclictest/2" in shown
+    assert "starved" not in shown
+    assert "starved" in folded[: folded.index("</details>")]
+    assert "other29" in folded[: folded.index("</details>")]
+
+
 def test_files_in_and_out(tmp_path, result, result_page):
     (tmp_path / "result.json").write_text(json.dumps(result))
     write_report(tmp_path / "result.json", tmp_path / "report.html")

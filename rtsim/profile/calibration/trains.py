@@ -16,17 +16,14 @@ from math import exp, log, sqrt
 import numpy as np
 import numpy.typing as npt
 
+from rtsim.profile.calibration.turns import FEWEST_TURNS, PRESENT, PRESENT_IN_STRETCH, Followed, follow
+
 __all__ = ["Train", "find_trains"]
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
-FEWEST_TURNS = 8
-"""Periods that a stretch must hold to tell a train."""
-PRESENT = 0.8
-"""Part of a train's turns that must have an arrival: a profile's periodic source has one in each."""
-PRESENT_IN_STRETCH = 0.6
 FALSE_TRAINS = 1e-4
 """Chance of a train among Poisson arrivals, as bounded in `_beyond_chance`; `find_trains` says what was measured."""
 WIDEST = 0.15
@@ -82,31 +79,6 @@ class Train:
     """Turns without an arrival, in stretches long enough to tell."""
 
 
-@dataclass(frozen=True)
-class _Followed:
-    """A period through all stretches: what lies at its turns, and in how many of them."""
-
-    period: float
-    width: float
-    """Half of that within which arrivals count as at their turn (ns)."""
-    members: tuple[Booleans, ...]
-    delays: tuple[Floats, ...]
-    """Of the members, in stretches that are long enough to tell (ns)."""
-    turns: int
-    """In these stretches."""
-    phases: float
-    """Logarithm of how many lines of this width there are through these stretches."""
-
-    @property
-    def hits(self) -> int:
-        return sum(map(len, self.delays))
-
-    def lasts(self, observed_ns: int) -> bool:
-        """Return whether there are nearly as many arrivals as the time has periods, not only from first to last."""
-        members = sum(int(chosen.sum()) for chosen in self.members)
-        return members >= PRESENT * (observed_ns / self.period - len(self.members))
-
-
 def find_trains(stretches: Sequence[Integers], observed_ns: int, resolution_ns: int = 1) -> list[Train]:
     """Return the periodic trains among arrivals, in ascending order of their periods; no more than `MOST_TRAINS`.
 
@@ -128,7 +100,7 @@ def find_trains(stretches: Sequence[Integers], observed_ns: int, resolution_ns: 
     times = [(stretch - stretch[0]).astype(np.float64) if len(stretch) else np.zeros(0) for stretch in stretches]
     free = [np.ones(len(each), np.bool_) for each in times]
     longest = max((float(each[-1]) for each in times if len(each)), default=0.0)
-    found: list[_Followed] = []
+    found: list[Followed] = []
     width = max(2.0 * resolution_ns, LEAST_WIDTH_NS)
     lags = _differences(times, free)
     while width <= WIDEST * longest / FEWEST_TURNS:
@@ -171,9 +143,7 @@ def _differences(times: Sequence[Floats], free: Sequence[Booleans]) -> _Differen
     return _Differences(np.sort(values[values <= span / (FEWEST_TURNS - 1)]), len(own), span)
 
 
-def _next_train(
-    times: Sequence[Floats], free: Sequence[Booleans], lags: _Differences, width: float
-) -> _Followed | None:
+def _next_train(times: Sequence[Floats], free: Sequence[Booleans], lags: _Differences, width: float) -> Followed | None:
     met = _met(times, free, width)
     for period in _periods(lags, width):
         train = _tried(times, free, period, width, met)
@@ -185,7 +155,7 @@ def _next_train(
     return None
 
 
-def _fundamental(train: _Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> _Followed | None:
+def _fundamental(train: Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> Followed | None:
     """Return the train that a train is every second, third, ... turn of, or the train itself.
 
     Where a width holds just less of a train than `PRESENT`, it may by luck hold enough of its multiples; None where no
@@ -199,7 +169,7 @@ def _fundamental(train: _Followed, times: Sequence[Floats], free: Sequence[Boole
         period, width, wider = train.period / part, train.width, 0
         while width <= WIDEST * period and wider <= 2:
             met = _met(times, free, width)
-            between = _between(train, _follow(times, free, period, width), met)
+            between = _between(train, follow(times, free, period, width), met)
             if between is not None:
                 if between.hits >= max(PRESENT * between.turns, FEWEST_TURNS) and _beyond_chance(between, met):
                     return _fundamental(between, times, free)
@@ -208,7 +178,7 @@ def _fundamental(train: _Followed, times: Sequence[Floats], free: Sequence[Boole
     return None if multiple else train
 
 
-def _between(train: _Followed, shorter: _Followed | None, met: float) -> _Followed | None:
+def _between(train: Followed, shorter: Followed | None, met: float) -> Followed | None:
     """Return the train of a shorter period if more than chance lies at its turns that are not the other's too."""
     if shorter is None:
         return None
@@ -245,123 +215,23 @@ def _periods(lags: _Differences, width: float) -> Floats:
     return np.sort(middles[chosen[score[chosen] > 0]])
 
 
-# ---- along the turns -----------------------------------------------------------------------------------------------
-
-
-def _follow(times: Sequence[Floats], free: Sequence[Booleans], period: float, width: float) -> _Followed | None:
-    """Return what lies along the turns of a period in all stretches, None where one has no line through it."""
-    members = [np.zeros(len(each), np.bool_) for each in times]
-    delays, lines = [], []
-    turns, phases = 0, 0.0
-    told = [bool(len(each)) and bool(each[-1] >= FEWEST_TURNS * period) for each in times]
-    # those that tell come first: most periods fail there
-    for i in sorted(range(len(times)), key=lambda i: not told[i]):
-        own = times[i][free[i]]
-        if told[i]:
-            line = _line(own, period, width)
-            if line is None:
-                return None
-            inside, late = _at_turns(own, *line, width)
-            here = round(float(times[i][-1]) / line[0]) + 1
-            if inside.sum() < PRESENT_IN_STRETCH * here:
-                return None
-            lines.append((here, line[0]))
-            delays.append(late[inside])
-            turns, phases = turns + here, phases + log(here * (line[0] / width) ** 2)
-        else:
-            inside = _short(own, period, width)
-        members[i][np.flatnonzero(free[i])[inside]] = True
-    if not lines:
-        return None
-    weights, found = np.array(lines).T
-    return _Followed(float(np.average(found, weights=weights)), width, tuple(members), tuple(delays), turns, phases)
-
-
-def _line(times: Floats, period: float, width: float) -> tuple[float, float] | None:
-    """Return period and phase of the turns that most arrivals lie at, fitted over ever more of them."""
-    if len(times) < FEWEST_TURNS * PRESENT_IN_STRETCH:
-        return None
-    reach, start = FEWEST_TURNS * period, float(times[0])
-    part = times[: np.searchsorted(times, start + reach)]
-    phase = _densest(np.mod(part - start, period), 2 * width, period) + start
-    while True:
-        part = times[: np.searchsorted(times, start + reach, side="right")]
-        for tolerance in (2 * width, width):
-            turns = np.rint((part - phase) / period)
-            near = np.abs(part - phase - period * turns) <= tolerance
-            if near.sum() < max(3.0, PRESENT_IN_STRETCH * (turns[-1] - turns[0] + 1)) or np.ptp(turns[near]) < 2:
-                return None
-            period, phase = _fitted(turns[near], part[near])
-            if period <= 0:
-                return None
-        if start + reach >= times[-1]:
-            break
-        reach *= 1.7
-    late = times - phase - period * np.rint((times - phase) / period)
-    near = np.abs(late) <= 3 * width
-    if not near.any():
-        return None
-    return period, phase + _densest(late[near] + 3 * width, width, np.inf) - 3 * width
-
-
-def _fitted(turns: Floats, times: Floats) -> tuple[float, float]:
-    """Return slope and intercept of the line through times over turns."""
-    middle, mean = turns.mean(), times.mean()
-    slope = float(((turns - middle) * (times - mean)).sum() / ((turns - middle) ** 2).sum())
-    return slope, float(mean - slope * middle)
-
-
-def _densest(phases: Floats, width: float, period: float) -> float:
-    """Return the middle of the interval of twice the width that holds most of some phases, round a period's end."""
-    ordered = np.sort(phases)
-    if np.isfinite(period):
-        ordered = np.concatenate((ordered, ordered + period))
-    after = np.searchsorted(ordered, ordered + 2 * width, side="right")
-    first = int(np.argmax(after - np.arange(len(ordered))))
-    return float((ordered[first] + ordered[after[first] - 1]) / 2)
-
-
-def _at_turns(times: Floats, period: float, phase: float, width: float) -> tuple[Booleans, Floats]:
-    """Return which arrivals are within the width of a turn, the nearest of each turn, and the delays of all."""
-    turns = np.rint((times - phase) / period)
-    late = times - phase - period * turns
-    inside = np.flatnonzero(np.abs(late) <= width)
-    chosen = np.zeros(len(times), np.bool_)
-    if len(inside):
-        first = np.flatnonzero(np.diff(turns[inside], prepend=-np.inf))
-        off = np.abs(late[inside])
-        least = np.repeat(np.minimum.reduceat(off, first), np.diff(np.append(first, len(inside))))
-        nearest = inside[off == least]
-        chosen[nearest[np.diff(turns[nearest], prepend=-np.inf) > 0]] = True
-    return chosen, late
-
-
-def _short(times: Floats, period: float, width: float) -> Booleans:
-    """Return which arrivals of a stretch of few turns are a train's whose period is known: most that have one phase."""
-    if len(times) < 2:
-        return np.zeros(len(times), np.bool_)
-    phase = _densest(np.mod(times, period), width, period)
-    inside, _ = _at_turns(times, period, phase, width)
-    return inside if inside.sum() > 1 else np.zeros(len(times), np.bool_)
-
-
 # ---- tests ---------------------------------------------------------------------------------------------------------
 
 
 def _tried(
     times: Sequence[Floats], free: Sequence[Booleans], period: float, width: float, met: float
-) -> _Followed | None:
+) -> Followed | None:
     """Return the train of this period, None if too few turns have an arrival, or no more than by chance."""
     turns = sum(float(each[-1]) for each in times if len(each)) / period
     if met == 0 or -turns * log(met) < log(64 / FALSE_TRAINS):  # no arrivals, or not even if all turns have one
         return None
-    train = _follow(times, free, period, width)
+    train = follow(times, free, period, width)
     if train is None or train.hits < max(PRESENT * train.turns, FEWEST_TURNS):
         return None
     return train if _beyond_chance(train, met) else None
 
 
-def _stands_alone(train: _Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> bool:
+def _stands_alone(train: Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> bool:
     """Return whether its delays are a train's, and its hits more than a few of those of something faster by chance."""
     if _walks(train):
         return False
@@ -369,7 +239,7 @@ def _stands_alone(train: _Followed, times: Sequence[Floats], free: Sequence[Bool
     return _beyond_chance(train, _met_on_grid(others, times, train, _met(times, free, train.width)))
 
 
-def _met_on_grid(others: Sequence[Booleans], times: Sequence[Floats], train: _Followed, by_chance: float) -> float:
+def _met_on_grid(others: Sequence[Booleans], times: Sequence[Floats], train: Followed, by_chance: float) -> float:
     """Return the largest part of the points of a grid that one of the other arrivals is at, or what is by chance.
 
     The grids are those that the train's turns are every second, third, ... point of: most kernel threads wake with a
@@ -410,7 +280,7 @@ def _met(times: Sequence[Floats], kept: Sequence[Booleans], width: float) -> flo
     return max(min(near / observed, 1.0), 1 - exp(-2 * width * count / observed))
 
 
-def _beyond_chance(train: _Followed, met: float) -> bool:
+def _beyond_chance(train: Followed, met: float) -> bool:
     """Return whether a line with so many hits is rarer than `FALSE_TRAINS` where a turn is met with this probability.
 
     Of n turns at least qn are met with a probability below ``exp(-n KL(q, met))`` (H. Chernoff, Annals of Mathematical
@@ -429,7 +299,7 @@ def _unlikely(hits: int, turns: int, met: float) -> float:
     return turns * (share * log(share / met) + missed) if met > 0 else np.inf
 
 
-def _walks(train: _Followed) -> bool:
+def _walks(train: Followed) -> bool:
     """Return whether delays are those of intervals one after the other, which lose their phase, and of no train.
 
     Independent delays rise as often as they fall, within ``sqrt((n + 1) / 3)`` (G. H. Moore and W. A. Wallis, Journal
@@ -446,12 +316,12 @@ def _walks(train: _Followed) -> bool:
     return ratio < LEAST_RATIO or uneven > MOST_UNEVEN or (spread > LOOSE and train.hits < FEWEST_LOOSE)
 
 
-def _widened(train: _Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> _Followed:
+def _widened(train: Followed, times: Sequence[Floats], free: Sequence[Booleans]) -> Followed:
     """Return the train with delayed arrivals: of turns missed, more are met within a larger width than by chance."""
     others = [kept & ~taken for kept, taken in zip(free, train.members, strict=True)]
     best, width = train, train.width * STEP
     while width <= WIDEST * train.period and best.hits < train.turns:
-        wider = _follow(times, free, train.period, width)
+        wider = follow(times, free, train.period, width)
         if wider is not None and wider.hits > best.hits and not _walks(wider):
             more = _unlikely(wider.hits - best.hits, train.turns - best.hits, _met(times, others, width))
             if more >= -log(SURE_DELAY):
@@ -460,12 +330,12 @@ def _widened(train: _Followed, times: Sequence[Floats], free: Sequence[Booleans]
     return best
 
 
-def _settled(found: list[_Followed], times: Sequence[Floats]) -> list[_Followed]:
+def _settled(found: list[Followed], times: Sequence[Floats]) -> list[Followed]:
     """Return the trains anew, the tightest first: a loose one that was met earlier took what is at its turns too."""
     if len(found) < 2:
         return found
     free = [np.ones(len(each), np.bool_) for each in times]
-    settled: list[_Followed] = []
+    settled: list[Followed] = []
     missing = [each.period for each in found]
     least, most = LEAST_WIDTH_NS, max(each.width for each in found)
     for _ in range(2):  # some do not stand out before others are gone
@@ -481,7 +351,7 @@ def _settled(found: list[_Followed], times: Sequence[Floats]) -> list[_Followed]
     return found if missing else settled
 
 
-def _confirmed(found: list[_Followed], times: Sequence[Floats]) -> list[_Followed]:
+def _confirmed(found: list[Followed], times: Sequence[Floats]) -> list[Followed]:
     """Return the trains that stand out from what else arrived, which may have a grid of its own.
 
     Timers of the kernel go off with its ticks: arrivals then meet on few phases. How often the rest does so along a
@@ -497,7 +367,7 @@ def _confirmed(found: list[_Followed], times: Sequence[Floats]) -> list[_Followe
     return found
 
 
-def _met_by(rest: Sequence[Booleans], times: Sequence[Floats], train: _Followed) -> float:
+def _met_by(rest: Sequence[Booleans], times: Sequence[Floats], train: Followed) -> float:
     """Return the mean part of a train's turns, laid through each of the other arrivals, that have another of them."""
     met, arrivals = 0.0, 0
     for each, kept in zip(times, rest, strict=True):
